@@ -1,0 +1,130 @@
+"""One config file in one process: read when it changed, changed under the lock, trusted as far as it was."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from ccw_magics.config import configfile, entries, trust
+from ccw_magics.config.models import Config, GlobalCacheSettings
+from ccw_magics.errors import ConfigError
+
+_GITIGNORE = "storage/\n"
+# Two writes within one tick of the file system's clock (2 s on FAT and some network shares) may look the same.
+_CLOCK_TICK_NS = 2_000_000_000
+
+ResultT = TypeVar("ResultT")
+
+
+@dataclass
+class Snapshot:
+    """The file as it was last read. The content itself is not kept, since it holds keys."""
+
+    signature: configfile.Signature | None
+    read_at_ns: int
+    digest: str
+    config: Config
+    trusted: bool = False
+
+    def is_current(self, signature: configfile.Signature | None) -> bool:
+        """Tell whether the file is still this one; a file that had just changed when it was read is read again."""
+        if signature is None or signature != self.signature:
+            return signature == self.signature
+        return self.read_at_ns - signature.modified_ns > _CLOCK_TICK_NS
+
+
+class ConfigDocument:
+    """The file that a `ConfigStore` works on.
+
+    Args:
+        path: The file, `.ccw/storage/config/NAME` below a project's root; nothing needs to exist there yet.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._snapshot: Snapshot | None = None
+
+    def current(self) -> Snapshot:
+        """Return the file as it is now: empty where there is none, from memory where nothing changed.
+
+        Raises:
+            ConfigError: The file cannot be read or understood.
+        """
+        last, signature = self._snapshot, configfile.signature(self.path)
+        if last is not None and last.is_current(signature):
+            return last
+        read_at_ns = time.time_ns()
+        content, read_signature = configfile.read(self.path) or (b"", None)
+        digest = trust.content_hash(content)
+        if last is not None and (last.digest, last.signature is None) == (digest, read_signature is None):
+            new = Snapshot(read_signature, read_at_ns, digest, last.config, last.trusted)
+        else:
+            data = {} if read_signature is None else configfile.parse(content, self.path)
+            new = Snapshot(read_signature, read_at_ns, digest, configfile.shape(data, self.path))
+        self._snapshot = new
+        return new
+
+    def change(self, edit: Callable[[entries.Entry, Config], ResultT]) -> ResultT:
+        """Apply an edit to the file's JSON object and write it, all under the lock; an edit that raises writes nothing.
+
+        A config that was trusted, or that had no risks, stays trusted; one that was not does not become so.
+
+        Raises:
+            ConfigError: The file cannot be understood or written, or would not be understood after the edit.
+        """
+        # A link is written through: replacing it would part it from the file it shares.
+        target = self.path.resolve() if self.path.is_file() else self.path
+        with configfile.locked(target):
+            content, _ = configfile.read(target) or (None, None)
+            data = empty() if content is None else configfile.parse(content, self.path)
+            before = configfile.shape(data, self.path)
+            data = entries.canonical(Config, data)
+            data.setdefault("providers", [])
+            data.setdefault("endpoints", [])
+            result = edit(data, before)
+            new_content = configfile.encode(data)
+            after = configfile.shape(data, self.path)
+            if trust.risks(after) and (not trust.risks(before) or trust.is_trusted(trust.content_hash(content or b""))):
+                trust.record(trust.content_hash(new_content))
+            self._write(target, new_content)
+        return result
+
+    def create(self, content: bytes, beside: dict[str, str]) -> None:
+        """Write the file where there is none.
+
+        Args:
+            content: The file's content.
+            beside: Names of further files in its folder, and their texts; those that exist are left.
+
+        Raises:
+            ConfigError: There is a file already.
+        """
+        with configfile.locked(self.path):
+            if self.path.exists() or self.path.is_symlink():
+                raise ConfigError(f"{self.path} exists already", hint="Edit it, or move it away first.")
+            self._write(self.path, content)
+            for name, text in beside.items():
+                _write_if_absent(self.path.with_name(name), text)
+
+    def _write(self, target: Path, content: bytes) -> None:
+        _write_if_absent(self.path.parents[2] / ".gitignore", _GITIGNORE)
+        configfile.replace(target, content)
+
+
+def empty() -> entries.Entry:
+    """Return the JSON object of a config with nothing in it."""
+    settings = GlobalCacheSettings().model_dump(by_alias=True)
+    return {"version": 1, "providers": [], "endpoints": [], "globalCacheSettings": settings}
+
+
+def _write_if_absent(path: Path, text: str) -> None:
+    try:
+        with path.open("x", encoding="utf-8", newline="\n") as file:
+            file.write(text)
+    except FileExistsError:
+        return
+    except OSError as error:
+        raise ConfigError(f"{path} cannot be written: {error.strerror}") from None

@@ -1,0 +1,290 @@
+"""The config store: one project's `.ccw/storage/config/litellm-api-config.json` and everything that is done to it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ccw_magics.config import configfile, entries, trust
+from ccw_magics.config.document import ConfigDocument, empty
+from ccw_magics.config.lookup import endpoint_not_found, find, index_of, provider_not_found, require_provider
+from ccw_magics.config.models import LOCAL_ID, Config, Endpoint, GlobalCacheSettings, Provider
+from ccw_magics.config.resolution import resolved
+from ccw_magics.errors import ConfigError, EndpointNotFound, ProviderNotFound
+
+CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
+"""The file below a project's root; the name and place are CCW's."""
+
+_README = "README.md"
+
+
+class ConfigStore:
+    """The config of one project: what `get_*` hands out is of the file as it is now, whoever wrote it.
+
+    Providers and endpoints go in as models or as dicts (with the file's names or Python's), and come out as models.
+    Every change is a read, a change and a replacement of the file under one lock. A file that cannot be understood
+    is never written to.
+
+    Args:
+        root: The project's root; nothing needs to exist there yet.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._document = ConfigDocument(Path(root) / CONFIG_PATH)
+
+    def __repr__(self) -> str:
+        return f"ConfigStore({str(self.path)!r})"
+
+    @property
+    def path(self) -> Path:
+        """The config file, whether it exists or not."""
+        return self._document.path
+
+    def load(self) -> Config:
+        """Return the config as the file has it now: empty where there is none, from memory where nothing changed.
+
+        Raises:
+            ConfigError: The file cannot be read or understood.
+        """
+        return self._document.current().config
+
+    def init(self, *, example: bool = True) -> Path:
+        """Write a first config, with a README beside it that explains its fields.
+
+        Args:
+            example: Write the example config; without, an empty one.
+
+        Returns:
+            The config file.
+
+        Raises:
+            ConfigError: There is one already.
+        """
+        from importlib.resources import files
+
+        folder = files("ccw_magics").joinpath("examples")
+        content = folder.joinpath(CONFIG_PATH.name).read_bytes() if example else configfile.encode(empty())
+        self._document.create(content, {_README: folder.joinpath(_README).read_text(encoding="utf-8")})
+        return self.path
+
+    # --- providers ---------------------------------------------------------------------------------------------
+
+    def get_all_providers(self) -> list[Provider]:
+        """Return the providers, in the file's order."""
+        return list(self.load().providers)
+
+    def get_provider(self, provider_id: str) -> Provider | None:
+        """Return a provider, or None."""
+        return find(self.load().providers, provider_id)
+
+    def get_provider_with_resolved_env_vars(self, provider_id: str) -> Provider | None:
+        """Return a copy of a provider with every reference replaced by the key it stands for, or None.
+
+        Call `require_trust` before.
+
+        Raises:
+            SecretMissing: A variable is not set.
+        """
+        provider = self.get_provider(provider_id)
+        return None if provider is None else resolved(provider)
+
+    def add_provider(self, provider: Provider | Mapping[str, Any]) -> Provider:
+        """Add a provider, under the id `<type>-<milliseconds>` unless it brings one.
+
+        Raises:
+            ConfigError: Its id is taken, it is not of the right shape, or the file cannot be written.
+        """
+
+        def edit(data: entries.Entry, config: Config) -> Provider:
+            taken = {known.id for known in config.providers}
+            entry = entries.new_provider(provider, taken)
+            if entry["id"] in taken:
+                raise ConfigError(f"there is a provider {entry['id']} already")
+            data["providers"].append(entry)
+            return configfile.validate(Provider, entry)
+
+        return self._document.change(edit)
+
+    def update_provider(self, provider_id: str, changes: Provider | Mapping[str, Any]) -> Provider:
+        """Change a provider; None removes a value, and a mask given for a key keeps the stored one.
+
+        Raises:
+            ProviderNotFound: No provider has this id.
+            ConfigError: The result is not of the right shape, or the file cannot be written.
+        """
+
+        def edit(data: entries.Entry, config: Config) -> Provider:
+            index = index_of(config.providers, provider_id)
+            if index is None:
+                raise provider_not_found(provider_id, config)
+            entry = entries.changed(Provider, data["providers"][index], changes)
+            data["providers"][index] = entry
+            return configfile.validate(Provider, entry)
+
+        return self._document.change(edit)
+
+    def delete_provider(self, provider_id: str) -> bool:
+        """Delete a provider and its endpoints, and say whether there was one."""
+
+        def edit(data: entries.Entry, config: Config) -> None:
+            index = index_of(config.providers, provider_id)
+            if index is None:
+                raise provider_not_found(provider_id, config)
+            del data["providers"][index]
+            _delete_endpoints(data, config, {item.id for item in config.endpoints if item.provider_id == provider_id})
+
+        try:
+            self._document.change(edit)
+        except ProviderNotFound:
+            return False
+        return True
+
+    # --- endpoints ---------------------------------------------------------------------------------------------
+
+    def get_all_endpoints(self) -> list[Endpoint]:
+        """Return the endpoints, in the file's order."""
+        return list(self.load().endpoints)
+
+    def get_endpoint(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint, or None."""
+        return find(self.load().endpoints, endpoint_id)
+
+    def find_endpoint_by_id(self, endpoint_id: str) -> Endpoint | None:
+        """Return an endpoint, or None: `get_endpoint` under its other name in CCW."""
+        return self.get_endpoint(endpoint_id)
+
+    def add_endpoint(self, endpoint: Endpoint | Mapping[str, Any]) -> Endpoint:
+        """Add an endpoint.
+
+        Raises:
+            ProviderNotFound: Its provider does not exist.
+            ConfigError: Its id is taken or reserved, it is not of the right shape, or the file cannot be written.
+        """
+
+        def edit(data: entries.Entry, config: Config) -> Endpoint:
+            entry = entries.new_endpoint(endpoint)
+            if index_of(config.endpoints, entry["id"]) is not None:
+                raise ConfigError(f"there is an endpoint {entry['id']} already")
+            require_provider(config, entry["providerId"])
+            data["endpoints"].append(entry)
+            return configfile.validate(Endpoint, entry)
+
+        return self._document.change(edit)
+
+    def update_endpoint(self, endpoint_id: str, changes: Endpoint | Mapping[str, Any]) -> Endpoint:
+        """Change an endpoint; None removes a value.
+
+        Raises:
+            EndpointNotFound: No endpoint has this id.
+            ProviderNotFound: Its new provider does not exist.
+            ConfigError: The result is not of the right shape, or the file cannot be written.
+        """
+
+        def edit(data: entries.Entry, config: Config) -> Endpoint:
+            index = index_of(config.endpoints, endpoint_id)
+            if index is None:
+                raise endpoint_not_found(endpoint_id, config)
+            entry = entries.changed(Endpoint, data["endpoints"][index], changes)
+            if entry["providerId"] != config.endpoints[index].provider_id:
+                require_provider(config, entry["providerId"])
+            data["endpoints"][index] = entry
+            return configfile.validate(Endpoint, entry)
+
+        return self._document.change(edit)
+
+    def delete_endpoint(self, endpoint_id: str) -> bool:
+        """Delete an endpoint, and say whether there was one; a default that names it is cleared."""
+
+        def edit(data: entries.Entry, config: Config) -> None:
+            if index_of(config.endpoints, endpoint_id) is None:
+                raise endpoint_not_found(endpoint_id, config)
+            _delete_endpoints(data, config, {endpoint_id})
+
+        try:
+            self._document.change(edit)
+        except EndpointNotFound:
+            return False
+        return True
+
+    def get_default_endpoint(self) -> str | None:
+        """Return the default endpoint's id as the file names it, or None. The endpoint may have gone."""
+        return self.load().default_endpoint
+
+    def set_default_endpoint(self, endpoint_id: str | None) -> None:
+        """Name the endpoint of cells that name none; None clears it. `local` needs no entry.
+
+        Raises:
+            EndpointNotFound: No endpoint has this id.
+        """
+
+        def edit(data: entries.Entry, config: Config) -> None:
+            if endpoint_id is None:
+                data.pop("defaultEndpoint", None)
+                return
+            if endpoint_id != LOCAL_ID and index_of(config.endpoints, endpoint_id) is None:
+                raise endpoint_not_found(endpoint_id, config)
+            data["defaultEndpoint"] = endpoint_id
+
+        self._document.change(edit)
+
+    # --- cache settings ----------------------------------------------------------------------------------------
+
+    def get_global_cache_settings(self) -> GlobalCacheSettings:
+        """Return the settings that hold for every endpoint's cache."""
+        return self.load().global_cache_settings
+
+    def update_global_cache_settings(self, changes: GlobalCacheSettings | Mapping[str, Any]) -> GlobalCacheSettings:
+        """Change the settings that hold for every endpoint's cache; None puts a default back.
+
+        Raises:
+            ConfigError: The result is not of the right shape, or the file cannot be written.
+        """
+
+        def edit(data: entries.Entry, _config: Config) -> GlobalCacheSettings:
+            entry = entries.changed_settings(data.get("globalCacheSettings", {}), changes)
+            data["globalCacheSettings"] = entry
+            return configfile.validate(GlobalCacheSettings, entry)
+
+        return self._document.change(edit)
+
+    # --- trust -------------------------------------------------------------------------------------------------
+
+    def risks(self) -> list[trust.Risk]:
+        """List what the config would do that needs the user's consent, given or not."""
+        return trust.risks(self.load())
+
+    def trust(self) -> list[trust.Risk]:
+        """Accept the file's present content, and return the risks accepted with it.
+
+        Raises:
+            ConfigError: The file cannot be read or understood, or the acceptance cannot be written down.
+        """
+        snapshot = self._document.current()
+        if snapshot.signature is not None:
+            trust.record(snapshot.digest)
+        return trust.risks(snapshot.config)
+
+    def require_trust(self) -> Config:
+        """Refuse a risky config that this user has not accepted; call it before a config is used for a call.
+
+        Returns:
+            The config that was judged. Use this one: the file may change before the next `load`.
+
+        Raises:
+            ConfigError: Naming host, variable and file.
+        """
+        snapshot = self._document.current()
+        if not snapshot.trusted and os.environ.get("CCW_TRUST") != "1":
+            trust.require_trust(snapshot.config, snapshot.digest, self.path)
+            snapshot.trusted = True
+        return snapshot.config
+
+
+def _delete_endpoints(data: entries.Entry, config: Config, ids: set[str]) -> None:
+    # The parsed endpoints stand in the file's order, so that one decides about the other.
+    pairs = zip(data["endpoints"], config.endpoints, strict=True)
+    data["endpoints"] = [entry for entry, endpoint in pairs if endpoint.id not in ids]
+    if config.default_endpoint in ids:
+        data.pop("defaultEndpoint", None)
