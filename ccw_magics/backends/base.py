@@ -1,0 +1,123 @@
+"""What a backend is asked, and what it hands back while it answers."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from ccw_magics.config.credentials import Secret
+
+
+@dataclass(frozen=True)
+class ModelCall:
+    """One request to one model, complete: nothing is looked up in the environment after this.
+
+    Attributes:
+        provider_type: The config's provider type (`openai`, `anthropic`, ..., or any name litellm knows).
+        model: The model as the provider names it; for `local`, empty or the path of a GGUF file.
+        context: The pack's text, or an empty string; sent before the prompt.
+        prompt: What the user typed.
+        system: The system prompt, or an empty string.
+        api_key: The resolved key, or None where the provider has none.
+        api_base: The base URL, or None for the provider's own.
+        headers: Extra HTTP headers, resolved.
+        organization: OpenAI's organization, or None.
+        api_version: Azure's API version, or None.
+        proxy: An HTTP proxy's URL, or None.
+        timeout_s: Seconds until the whole call is given up.
+        stream: Whether to ask for the answer piece by piece.
+        params: Further model parameters under their OpenAI names: `temperature`, `max_tokens`.
+    """
+
+    provider_type: str
+    model: str
+    prompt: str
+    context: str = ""
+    system: str = ""
+    api_key: Secret | None = None
+    api_base: str | None = None
+    headers: Mapping[str, Secret] = field(default_factory=dict)
+    organization: str | None = None
+    api_version: str | None = None
+    proxy: Secret | None = None
+    timeout_s: float = 300.0
+    stream: bool = True
+    params: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Text:
+    """A piece of the answer."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Note:
+    """A word to the user that is not part of the answer, such as how far the reading of the prompt has come."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Usage:
+    """Tokens of one call, as the provider counted them.
+
+    Attributes:
+        input_tokens: All tokens of the prompt, those from or for the provider's cache included.
+        cached_input_tokens: Those of them read from the provider's cache.
+        cache_write_tokens: Those of them written to the provider's cache (Anthropic bills these).
+        output_tokens: Tokens of the answer.
+    """
+
+    input_tokens: int
+    cached_input_tokens: int = 0
+    cache_write_tokens: int = 0
+    output_tokens: int = 0
+
+
+@dataclass(frozen=True)
+class Done:
+    """The last event of a call.
+
+    Attributes:
+        usage: None where the provider did not say.
+        cost_usd: None where the price is unknown; 0.0 only where the model is known to be free.
+        model: The model that answered, as the provider names it; empty where it did not say.
+    """
+
+    usage: Usage | None = None
+    cost_usd: float | None = None
+    model: str = ""
+
+
+Event = Text | Note | Done
+
+
+class Backend(Protocol):
+    """Something that answers a call with a stream of events.
+
+    Implementations raise `ccw_magics.errors.ProviderError` or `ToolError` for every failure that the outside
+    world can cause, with no key in the message and no live exception of another library chained to it: such an
+    exception's frames hold the key in local variables.
+    """
+
+    def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
+        """Yield `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket."""
+        ...
+
+    async def context_window_tokens(self, call: ModelCall) -> int | None:
+        """Tokens that prompt and answer together may have; None where unknown."""
+        ...
+
+    async def count_tokens(self, call: ModelCall, text: str) -> int | None:
+        """Tokens of `text` for the call's model, or the best estimate; None where there is none."""
+        ...
+
+    async def warm(self, call: ModelCall) -> None:
+        """Begin what the first call would wait for, such as a slow import; runs while files are packed.
+
+        What it raises is dropped: `stream` meets the same failure and reports it.
+        """
+        ...

@@ -1,0 +1,168 @@
+"""A failure below litellm as one of our errors: what happened, in words, and the next step."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from dataclasses import dataclass
+from typing import Final
+
+from ccw_magics.backends.base import ModelCall
+from ccw_magics.config.credentials import Secret, redact
+from ccw_magics.errors import CcwError, ContextTooLarge, ProviderError
+
+DETAIL_CHARS: Final = 300
+"""A server's own words are cut here: some answer with a page of HTML, or with megabytes."""
+
+
+class ProviderTrace(Exception):
+    """The original failure as text; never raised, only chained, to be read in a trace.
+
+    The original itself is not chained: its frames hold the key in local variables, which `%xmode Verbose` prints, and
+    would be kept alive with the reply.
+    """
+
+
+@dataclass(frozen=True)
+class _Case:
+    """What to say about a kind of failure."""
+
+    message: str
+    hint: str
+    retryable: bool = False
+    says_all: bool = False  # the library's own words would add nothing
+
+
+CHECK_KEY: Final = "Check the key of provider type {type}, and that it belongs to {base}."
+CASES: Final = {
+    400: _Case("{name} rejected the request (400)", "Check the endpoint's model and the options given."),
+    401: _Case("{name} refused the key (401)", CHECK_KEY),
+    403: _Case("{name} does not allow this key to use model {model} (403)", CHECK_KEY),
+    404: _Case("{name} does not know model {model} (404)", "Check the endpoint's model, and the provider's apiBase."),
+    408: _Case("{name} gave up waiting for the request (408)", "Ask again.", retryable=True),
+    409: _Case("{name} reports a conflict (409)", "Ask again.", retryable=True),
+    413: _Case("the request is too large for {name} (413)", "Refer to fewer or smaller files."),
+    422: _Case("{name} could not process the request (422)", "Check the endpoint's model and the options given."),
+    429: _Case("{name} is limiting requests (429)", "Wait a little and ask again, or use another key.", retryable=True),
+    500: _Case("{name} failed (500)", "Ask again in a moment.", retryable=True),
+    502: _Case("{name} failed behind its gateway (502)", "Ask again in a moment.", retryable=True),
+    503: _Case("{name} is not available (503)", "Ask again in a moment.", retryable=True),
+    504: _Case("{name} did not answer its gateway in time (504)", "Ask again in a moment.", retryable=True),
+    529: _Case("{name} is overloaded (529)", "Ask again in a moment.", retryable=True),
+}
+TIMED_OUT: Final = _Case(
+    "{name} did not finish within {timeout:g} s", "Ask again, or raise advancedSettings.timeout.", True, says_all=True
+)
+NO_SUCH_HOST: Final = _Case("there is no such host: {base}", "Check the provider's apiBase.", True, says_all=True)
+UNREACHABLE: Final = _Case(
+    "{name} cannot be reached at {base}",
+    "Check that it runs, the network, the proxy, and the provider's apiBase.",
+    retryable=True,
+    says_all=True,
+)
+CERTIFICATE: Final = _Case(
+    "the certificate of {base} cannot be verified",
+    "Check the provider's apiBase; SSL_CERT_FILE names a file of further authorities to trust.",
+    says_all=True,
+)
+CUT: Final = _Case(
+    "the stream from {name} broke off before its end", "The text until then is kept; ask again.", True, says_all=True
+)
+UNREADABLE: Final = _Case(
+    "{name} sent an answer that cannot be read", "Ask again; check the provider's apiBase and type.", retryable=True
+)
+OTHER: Final = _Case("{name} failed", "CCW_DEBUG=1 shows the whole trace.")
+
+BY_CLASS: Final = (
+    ({"Timeout", "TimeoutError", "APITimeoutError"}, TIMED_OUT),
+    ({"ClientConnectorDNSError", "gaierror"}, NO_SUCH_HOST),
+    ({"ClientConnectorCertificateError", "SSLCertVerificationError", "SSLError"}, CERTIFICATE),
+    ({"ConnectError", "ClientConnectorError", "ConnectionRefusedError"}, UNREACHABLE),
+    ({"ReadError", "RemoteProtocolError", "ClientPayloadError", "ServerDisconnectedError", "IncompleteRead"}, CUT),
+    ({"JSONDecodeError"}, UNREADABLE),
+)
+"""Classes of httpx, httpcore, aiohttp, openai and the standard library that tell what happened, the most telling first.
+
+By name: the libraries are litellm's own, and change from one of its releases to the next.
+"""
+BY_WORDS: Final = (
+    (r"(?i)name or service not known|nodename nor servname|getaddrinfo", NO_SUCH_HOST),
+    (r"(?i)certificate verify failed", CERTIFICATE),
+    (r"(?i)cannot connect|connection error", UNREACHABLE),
+    (r"(?i)payload is not completed|peer closed connection", CUT),
+)
+
+
+def clean_error(error: Exception, call: ModelCall) -> CcwError:
+    """The error to raise instead: typed, redacted, and without the original's frames."""
+    if isinstance(error, CcwError):
+        return error
+    secrets = [secret for secret in (call.api_key, call.proxy, *call.headers.values()) if secret is not None]
+    cleaned = _typed(error, call, _detail(error, secrets))
+    cleaned.__cause__ = ProviderTrace(redact("".join(traceback.format_exception(error)), secrets))
+    return cleaned
+
+
+def _typed(error: Exception, call: ModelCall, detail: str) -> CcwError:
+    links = _chain(error)
+    if any(type(link).__name__ == "ContextWindowExceededError" for link in links):
+        return ContextTooLarge(
+            f"pack and prompt do not fit {call.model}: {detail}",
+            hint="Refer to fewer or smaller files, or use an endpoint with a larger window.",
+        )
+    status = _status(links)
+    case = _told(links) or CASES.get(status or 0) or (UNREADABLE if status is None else OTHER)
+    words = {
+        "name": call.provider_type,
+        "type": call.provider_type,
+        "model": call.model,
+        "base": call.api_base or f"{call.provider_type}'s own address",
+        "timeout": call.timeout_s,
+    }
+    message = case.message.format(**words)
+    return ProviderError(
+        f"{message}: {detail}" if detail and not case.says_all else message,
+        hint=case.hint.format(**words),
+        status=status if case in CASES.values() else None,
+        retryable=case.retryable,
+    )
+
+
+def _told(links: list[BaseException]) -> _Case | None:
+    """What the classes in the chain say, or their words; both are more than the status that litellm makes up."""
+    names = {type(link).__name__ for link in links}
+    by_class = (case for telling, case in BY_CLASS if names & telling)
+    said = " ".join(str(link) for link in links)
+    by_words = (case for words, case in BY_WORDS if re.search(words, said))
+    return next(by_class, None) or next(by_words, None)
+
+
+def _chain(error: BaseException) -> list[BaseException]:
+    """The error and what it was raised from, outermost first."""
+    links: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in links:
+        links.append(current)
+        current = current.__cause__ or current.__context__
+    return links
+
+
+def _status(links: list[BaseException]) -> int | None:
+    """The HTTP status: the innermost one, since litellm maps some to others (413 to 400, 529 to 500).
+
+    None where no answer stands behind it: litellm gives its own `APIConnectionError` the status 500.
+    """
+    for link in reversed(links):
+        status = getattr(link, "status_code", None)
+        if isinstance(status, int) and type(link).__name__ != "APIConnectionError":
+            return status
+    return None
+
+
+def _detail(error: Exception, secrets: list[Secret]) -> str:
+    """The server's own words in one line: its JSON `message` where it has one, without litellm's class names."""
+    text = redact(str(getattr(error, "message", None) or error), secrets)
+    words = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', text)
+    text = words.group(1) if words else re.sub(r"(?:litellm\.)?\b\w+(?:Error|Exception)\b\s*[:-]\s*", "", text)
+    text = " ".join(text.split())
+    return text if len(text) <= DETAIL_CHARS else f"{text[:DETAIL_CHARS]} …"
