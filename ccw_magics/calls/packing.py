@@ -1,0 +1,48 @@
+"""From an endpoint's cache strategy to what the cache is asked for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from ccw_magics.config.models import CacheStrategy, Endpoint
+from ccw_magics.context.pack import PackRequest
+
+
+def pack_request(
+    references: tuple[str, ...],
+    root: Path,
+    endpoint: Endpoint | None,
+    *,
+    cwd: Path | None = None,
+    include_dirs: tuple[Path, ...] = (),
+    keep: bool | None = None,
+) -> PackRequest:
+    """What to pack for a call to `endpoint` (None: the default strategy).
+
+    Args:
+        references: The prompt's `@` references.
+        root: The project root.
+        endpoint: Whose `cacheStrategy` holds.
+        cwd: Where relative references start; None for the current directory where it is inside the root.
+        include_dirs: Directories outside the root that references may reach.
+        keep: Overrides `cacheStrategy.enabled`; None leaves it.
+    """
+    strategy = endpoint.cache_strategy if endpoint is not None else CacheStrategy()
+    return PackRequest(
+        references=references,
+        root=root,
+        cwd=_start(root, cwd),
+        include_dirs=include_dirs,
+        endpoint_id=endpoint.id if endpoint is not None else "",
+        file_patterns=tuple(strategy.file_patterns),
+        ttl_s=strategy.ttl_minutes * 60,
+        max_size_bytes=int(strategy.max_size_kb * 1024),
+        keep=strategy.enabled if keep is None else keep,
+    )
+
+
+def _start(root: Path, cwd: Path | None) -> Path:
+    if cwd is not None:
+        return cwd
+    here = Path.cwd()
+    return here if here.is_relative_to(root) else root

@@ -1,0 +1,118 @@
+"""One background thread with one event loop, on which every call runs.
+
+IPython does not await `async def` magics, and `asyncio.run` fails under ipykernel, whose loop is running already. A
+new loop for each call would cost about 3 ms each time and lose the connections that the providers' clients keep open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+import queue
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from typing import Any, Final, TypeVar
+
+T = TypeVar("T")
+OnOutput = Callable[[str, str], None]
+"""Called with `stdout` and a piece of the answer, or `stderr` and a note."""
+OnIdle = Callable[[], None]
+"""Called now and then while nothing comes."""
+
+POLL_S: Final = 0.1
+"""How often a waiting main thread wakes: on Windows an untimed wait cannot be interrupted."""
+CLOSE_S: Final = 0.5
+"""How long interrupted work may take to close its socket before the kernel is handed back all the same."""
+
+
+EXIT_S: Final = 5.0
+"""How long the process waits at its end for the thread to come to a stop."""
+
+
+class _Worker:
+    """A thread with a loop; it ends with the process, in order.
+
+    A daemon thread that is simply frozen at exit may be inside an import, whose lock it then holds for ever; a
+    destructor of litellm's that imports something waits for that lock, and the process never ends.
+    """
+
+    def __init__(self) -> None:
+        self.pid = os.getpid()
+        self.loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="ccw-calls", daemon=True)
+        self._thread.start()
+        atexit.register(self._stop)
+
+    def _serve(self) -> None:
+        self.loop.run_forever()
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.close()
+
+    def _stop(self) -> None:
+        if self.pid == os.getpid():
+            self.loop.call_soon_threadsafe(self.loop.stop)
+            self._thread.join(timeout=EXIT_S)
+
+
+_lock = threading.Lock()
+_worker: _Worker | None = None
+
+
+def _running_loop() -> asyncio.AbstractEventLoop:
+    """The worker's loop, started at first use, and again in a forked child: threads do not survive a fork."""
+    global _worker  # noqa: PLW0603 - one loop for each process is the point of this module
+    with _lock:
+        if _worker is None or _worker.pid != os.getpid():
+            _worker = _Worker()
+        return _worker.loop
+
+
+def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
+    """Run `work` on the worker's loop; the future's `cancel` cancels the task there."""
+    return asyncio.run_coroutine_threadsafe(work, _running_loop())
+
+
+def watch(work: Callable[[OnOutput], Coroutine[Any, Any, T]], on_output: OnOutput, on_idle: OnIdle) -> T:
+    """Run work on the worker's loop, and hand on here, in the caller's thread, what it emits, until it ends.
+
+    Args:
+        work: Makes the coroutine, from the function that it emits with.
+        on_output: Called with each thing emitted.
+        on_idle: Called at least every tenth of a second while nothing comes.
+
+    Raises:
+        KeyboardInterrupt: After the work was cancelled, and had half a second to close its socket.
+    """
+    output: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
+    task = submit(work(lambda kind, text: output.put((kind, text))))
+    task.add_done_callback(lambda _: output.put(None))
+    try:
+        _hand_on(output, on_output, on_idle)
+        return task.result()
+    except BaseException:
+        _cancel(task)
+        raise
+
+
+def _hand_on(output: queue.SimpleQueue[tuple[str, str] | None], on_output: OnOutput, on_idle: OnIdle) -> None:
+    while True:
+        try:
+            item = output.get(timeout=POLL_S)
+        except queue.Empty:
+            on_idle()
+            continue
+        if item is None:
+            return
+        on_output(*item)
+
+
+def _cancel(task: Future[Any]) -> None:
+    task.cancel()
+    with suppress(CancelledError, TimeoutError, Exception):
+        task.result(timeout=CLOSE_S)

@@ -1,0 +1,185 @@
+"""One project in one kernel: its root, config, cache and executor. What every door holds."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from ccw_magics.calls.executor import Executor
+    from ccw_magics.calls.reply import Reply
+    from ccw_magics.calls.request import Request
+    from ccw_magics.calls.worker import OnOutput
+    from ccw_magics.config.store import ConfigStore
+    from ccw_magics.context.cache import ContextCache
+    from ccw_magics.context.pack import Pack
+
+
+def find_root(base_dir: Path) -> Path:
+    """The nearest of the directory and its ancestors that holds `.ccw/storage/` or `.git`, else the directory itself.
+
+    Never the home directory: its `~/.ccw` holds caches and models, and a dotfiles repository there is no project.
+    """
+    home = Path.home().resolve()
+    for candidate in (base_dir, *base_dir.parents):
+        if candidate == home:
+            continue
+        if (candidate / ".ccw" / "storage").is_dir() or (candidate / ".git").exists():
+            return candidate
+    return base_dir
+
+
+class Workspace:
+    """A project as the notebook, the command line and the server see it.
+
+    Parts are made when first used, so that holding a workspace costs nothing.
+
+    Args:
+        base_dir: A directory in the project; None for the current one.
+    """
+
+    def __init__(self, base_dir: Path | str | None = None) -> None:
+        self.root = find_root(Path(base_dir or ".").expanduser().resolve())
+
+    def __repr__(self) -> str:
+        return f"Workspace({str(self.root)!r})"
+
+    @cached_property
+    def config(self) -> ConfigStore:
+        """Providers, endpoints and settings of this project."""
+        from ccw_magics.config.store import ConfigStore
+
+        return ConfigStore(self.root)
+
+    @cached_property
+    def cache(self) -> ContextCache:
+        """The packs."""
+        from ccw_magics.context.cache import ContextCache
+
+        return ContextCache()
+
+    @cached_property
+    def executor(self) -> Executor:
+        """The one path from prompt to reply."""
+        from ccw_magics.calls.executor import Executor
+
+        return Executor(self.root, self.config, self.cache)
+
+    def default_endpoint_id(self) -> str | None:
+        """Who is asked where no endpoint is named: the configured default, else the embedded model, else nobody."""
+        from ccw_magics.calls.routing import default_endpoint_id
+
+        return default_endpoint_id(self.config.load())
+
+    def pack(
+        self,
+        patterns: Iterable[str],
+        *,
+        endpoint: str | None = None,
+        cwd: Path | str | None = None,
+        include_dirs: Iterable[Path | str] = (),
+        ttl_minutes: float | None = None,
+        max_size_kb: int | None = None,
+        max_file_size: int | None = None,
+    ) -> Pack:
+        """Pack the files that references stand for, as a call to `endpoint` would.
+
+        Args:
+            patterns: References, each with or without its `@`.
+            endpoint: An endpoint's id, whose `cacheStrategy` holds; None for the default strategy.
+            cwd: Where relative references start; None for the current directory where it is inside the root.
+            include_dirs: Directories outside the root that references may reach.
+            ttl_minutes: Instead of the endpoint's `ttlMinutes`.
+            max_size_kb: Instead of the endpoint's `maxSizeKB`.
+            max_file_size: Limit of one file in bytes; 1 MiB where left out.
+
+        Raises:
+            EndpointNotFound: There is no such endpoint.
+            PatternError: A reference leads outside the root and `include_dirs`.
+            ContextTooLarge: The text would pass its limit.
+        """
+        return self.executor.pack(
+            tuple(patterns),
+            endpoint_id=endpoint,
+            cwd=_path(cwd),
+            include_dirs=tuple(Path(directory) for directory in include_dirs),
+            ttl_minutes=ttl_minutes,
+            max_size_kb=max_size_kb,
+            max_file_size_bytes=max_file_size,
+        )
+
+    def run(
+        self,
+        prompt: str,
+        *,
+        endpoint: str | None = None,
+        cwd: Path | str | None = None,
+        include_dirs: Iterable[Path | str] = (),
+        enable_cache: bool | None = None,
+        on_output: OnOutput | None = None,
+        **options: Any,
+    ) -> Reply:
+        """Ask an endpoint; `@` references in the prompt bring their files along.
+
+        Args:
+            prompt: What to ask, sent as it is typed.
+            endpoint: An endpoint's id; None for the default.
+            cwd: Where relative references start; None for the current directory.
+            include_dirs: Directories outside the root that references may reach.
+            enable_cache: Overrides the endpoint's `cacheStrategy.enabled`; False packs for this call alone.
+            on_output: Called in this thread with each piece as it comes.
+            options: `system` (str), `stream` (bool) and model parameters under OpenAI's names
+                (`temperature`, `max_tokens`).
+
+        Returns:
+            A reply for success and failure alike; `raise_for_error` raises the failure.
+
+        Raises:
+            KeyboardInterrupt: The call was interrupted; `executor.last_reply` holds what had come.
+        """
+        request = _request(prompt, endpoint, cwd, include_dirs, enable_cache, options)
+        return self.executor.execute(request, on_output)
+
+    async def arun(
+        self,
+        prompt: str,
+        *,
+        endpoint: str | None = None,
+        cwd: Path | str | None = None,
+        include_dirs: Iterable[Path | str] = (),
+        enable_cache: bool | None = None,
+        on_output: OnOutput | None = None,
+        **options: Any,
+    ) -> Reply:
+        """The same, awaited; `on_output` is called on the awaiting loop."""
+        request = _request(prompt, endpoint, cwd, include_dirs, enable_cache, options)
+        return await self.executor.aexecute(request, on_output)
+
+
+def _path(path: Path | str | None) -> Path | None:
+    return None if path is None else Path(path).expanduser()
+
+
+def _request(
+    prompt: str,
+    endpoint: str | None,
+    cwd: Path | str | None,
+    include_dirs: Iterable[Path | str],
+    enable_cache: bool | None,
+    options: dict[str, Any],
+) -> Request:
+    from ccw_magics.calls.request import Request
+
+    system, stream = options.pop("system", ""), options.pop("stream", True)
+    return Request(
+        prompt=prompt,
+        endpoint_id=endpoint,
+        cwd=_path(cwd),
+        include_dirs=tuple(Path(directory).expanduser() for directory in include_dirs),
+        enable_cache=enable_cache,
+        system=system,
+        stream=stream,
+        params=options,
+    )
