@@ -1,0 +1,1 @@
+"""The command tree: `ccw VERB` in a shell, `%ccw VERB` in a notebook; one tree, two doors."""

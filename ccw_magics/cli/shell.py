@@ -1,0 +1,72 @@
+"""The `ccw` command: the shell as a door to the command tree."""
+
+from __future__ import annotations
+
+import sys
+from functools import cached_property
+from typing import NoReturn
+
+import click
+
+from ccw_magics.calls.reply import Reply
+from ccw_magics.calls.request import Request
+from ccw_magics.cli.terminal import TerminalDisplay
+from ccw_magics.cli.tree import AskOptions, tree
+from ccw_magics.errors import CcwError
+from ccw_magics.stats import Table
+from ccw_magics.workspace import Workspace
+
+FAILED = 1
+MISUSED = 2
+INTERRUPTED = 130
+
+
+class ShellDoor:
+    """Runs verbs for one command line; implements `ccw_magics.cli.tree.Door`."""
+
+    @cached_property
+    def workspace(self) -> Workspace:
+        """The project of the current directory."""
+        return Workspace()
+
+    def ask(self, request: Request, options: AskOptions) -> Reply:
+        """Stream the answer to standard output, everything else to standard error."""
+        if options.out:
+            raise click.UsageError("--out binds a name in a notebook; here, redirect the output")
+        view = TerminalDisplay()
+        executor = self.workspace.executor
+        try:
+            reply = executor.execute(request, view.add)
+        except KeyboardInterrupt:
+            if executor.last_reply is not None:
+                view.finish(executor.last_reply)
+            raise
+        view.finish(reply)
+        return reply.raise_for_error()
+
+    def note(self, text: str) -> None:
+        """A line of progress, on standard error."""
+        click.echo(text, err=True)
+
+
+def main() -> NoReturn:
+    """Run `ccw` and exit: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    sys.exit(_run(sys.argv[1:]))
+
+
+def _run(words: list[str]) -> int:
+    try:
+        result = tree.main(args=words or ["--help"], prog_name="ccw", standalone_mode=False, obj=ShellDoor())
+    except click.ClickException as error:
+        error.show()
+        return MISUSED
+    except CcwError as error:
+        click.echo("\n".join(["", *error._render_traceback_()]).lstrip(), err=True)
+        return FAILED
+    except (KeyboardInterrupt, click.Abort):
+        return INTERRUPTED
+    if isinstance(result, Table):
+        click.echo(result.text())
+    elif isinstance(result, str):
+        click.echo(result)
+    return 0

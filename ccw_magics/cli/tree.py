@@ -1,0 +1,218 @@
+"""The verbs, written once: a door runs them and shows what they return, a `Table`, text, or a `Reply`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import click
+
+from ccw_magics import stats
+from ccw_magics.backends import local_model
+from ccw_magics.calls import worker
+from ccw_magics.calls.reply import Reply
+from ccw_magics.calls.request import Request
+from ccw_magics.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """How a reply is to be shown, which the door decides.
+
+    Attributes:
+        raw: As plain text, not as rendered Markdown.
+        out: The name that the reply is bound to in the notebook, or None.
+    """
+
+    raw: bool = False
+    out: str | None = None
+
+
+class Door(Protocol):
+    """Where verbs come from and results go: a shell or a notebook."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project at hand."""
+        ...
+
+    def ask(self, request: Request, options: AskOptions) -> Reply:
+        """Run a request and show the reply as it comes; raise its error if it failed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a line of progress."""
+        ...
+
+
+_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+
+
+@click.group(context_settings=_CONTEXT)
+def tree() -> None:
+    """Ask a language model about your project: @ references bring files along."""
+
+
+@tree.command()
+@click.pass_obj
+def status(door: Door) -> str:
+    """Show where things stand: project, config, endpoints, cache."""
+    workspace = door.workspace
+    store = workspace.config
+    packs = [pack for _, pack in workspace.cache.packs()]
+    ids = [str(row[0]) for row in stats.endpoints(workspace).rows]
+    lines = {
+        "project": str(workspace.root),
+        "config": f"{store.path}{'' if store.path.exists() else ' (not there yet: `init` writes an example)'}",
+        "endpoints": ", ".join(ids) or "none",
+        "default": workspace.default_endpoint_id() or "none",
+        "cache": f"{len(packs)} packs, {sum(pack.size_bytes for pack in packs):,} bytes in memory",
+    }
+    return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
+
+
+@tree.command("help")
+@click.pass_context
+def show_help(context: click.Context) -> str:
+    """Show this list."""
+    assert context.parent is not None
+    return context.parent.get_help()
+
+
+@tree.command()
+@click.pass_obj
+def init(door: Door) -> str:
+    """Write an example config to edit; refuses to overwrite one."""
+    path = door.workspace.config.init()
+    return f"wrote {path}\nSet OPENAI_API_KEY before Jupyter starts, or edit the file; README.md beside it explains it."
+
+
+@tree.command()
+@click.pass_obj
+def trust(door: Door) -> str:
+    """Accept this project's config as it is now: where it sends keys, and where it keeps its cache."""
+    store = door.workspace.config
+    risks = store.trust()
+    accepted = "\n".join(f"  {risk}" for risk in risks) or "  nothing that needed it"
+    return f"trusted {store.path}:\n{accepted}"
+
+
+@tree.command()
+@click.pass_obj
+def endpoints(door: Door) -> stats.Table:
+    """List the endpoints."""
+    return stats.endpoints(door.workspace)
+
+
+@tree.command()
+@click.pass_obj
+def providers(door: Door) -> stats.Table:
+    """List the providers; keys are masked."""
+    return stats.providers(door.workspace)
+
+
+@tree.command()
+@click.argument("endpoint_id", metavar="ID")
+@click.pass_obj
+def default(door: Door, endpoint_id: str) -> str:
+    """Make endpoint ID the one that is asked where none is named."""
+    door.workspace.config.set_default_endpoint(endpoint_id)
+    return f"default endpoint: {endpoint_id}"
+
+
+@tree.command()
+@click.pass_obj
+def cache(door: Door) -> stats.Table:
+    """List the packs in the cache."""
+    return stats.cache(door.workspace)
+
+
+@tree.group(context_settings=_CONTEXT)
+def local() -> None:
+    """The embedded model, which needs no key."""
+
+
+@local.command()
+@click.pass_obj
+def install(door: Door) -> str:
+    """Fetch the embedded model's weights (94 MB) and check them."""
+    path = worker.watch(
+        lambda emit: local_model.fetch(lambda note: emit("stderr", note)), lambda _, note: door.note(note), lambda: None
+    )
+    return f"the embedded model is at {path}"
+
+
+def _directories(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser() for value in values for part in value.split(",") if part)
+
+
+_ASK_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("endpoint_id", metavar="[ENDPOINT]", required=False),
+    click.option("-p", "--prompt", help="The question; in a cell, its body."),
+    click.option("--model", metavar="ID", help="The endpoint's id, as CCW's users type it."),
+    click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
+    click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
+    click.option("--no-cache", is_flag=True, help="Pack the files for this call alone and keep nothing."),
+    click.option("--cd", metavar="DIR", type=click.Path(path_type=Path), help="Where relative references start."),
+    click.option(
+        "--include-dirs",
+        "--includeDirs",
+        metavar="DIR[,DIR]",
+        multiple=True,
+        callback=_directories,
+        help="Directories outside the project that references may reach.",
+    ),
+    click.option("--system", metavar="TEXT", default="", help="The system prompt."),
+    click.option("--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest answer, up to 2."),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Limit of the answer, in tokens."),
+    click.option("--no-stream", is_flag=True, help="Show the answer when it is complete."),
+    click.option("--raw", is_flag=True, help="Notebook: plain text, not rendered Markdown."),
+    click.option("-o", "--out", metavar="NAME", help="Notebook: bind the Reply to this name."),
+)
+
+
+def _ask_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_ASK_OPTIONS):
+        command = option(command)
+    return command
+
+
+@tree.command("cli")
+@_ask_options
+@click.pass_obj
+def ask(door: Door, /, endpoint_id: str | None, **options: Any) -> Reply:
+    """Ask an endpoint; @ references in the question bring files along."""
+    named = {name for name in (endpoint_id, options["model"]) if name}
+    if len(named) > 1:
+        raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
+    if not (options["prompt"] or "").strip():
+        raise click.UsageError('there is no question: -p "..." asks one')
+    params = {name: options[name] for name in ("temperature", "max_tokens") if options[name] is not None}
+    request = Request(
+        prompt=options["prompt"],
+        endpoint_id=next(iter(named), None),
+        cwd=_directory(options["cd"]),
+        include_dirs=options["include_dirs"],
+        enable_cache=False if options["no_cache"] else None,
+        system=options["system"],
+        stream=not options["no_stream"],
+        params=params,
+    )
+    return door.ask(request, AskOptions(raw=options["raw"], out=_name(options["out"])))
+
+
+def _directory(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    directory = path.expanduser()
+    if not directory.is_dir():
+        raise click.UsageError(f"--cd: no such directory: {path}")
+    return directory.resolve()
+
+
+def _name(out: str | None) -> str | None:
+    if out is not None and not out.isidentifier():
+        raise click.UsageError(f"--out: not a Python name: {out}")
+    return out

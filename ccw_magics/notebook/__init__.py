@@ -1,0 +1,1 @@
+"""The notebook's door: magics, and how a reply is shown."""

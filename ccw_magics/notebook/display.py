@@ -1,0 +1,151 @@
+"""A reply as it streams in a notebook: throttled Markdown, and a footer below it."""
+
+from __future__ import annotations
+
+import html
+import time
+from typing import TYPE_CHECKING, Final, Protocol
+
+from IPython.display import DisplayHandle, display
+
+from ccw_magics.calls.reply import Reply
+from ccw_magics.cli.terminal import TerminalDisplay
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+SMALL_BYTES: Final = 8_192
+LARGE_BYTES: Final = 20_480
+FAST_S: Final = 0.1
+SLOW_S: Final = 0.25
+"""Ten updates a second below 8 kB of Markdown, four above 20 kB: JupyterLab renders the whole text each time."""
+LISTED_MAX: Final = 200
+"""Rows of the manifest; a notebook is saved with every one of them."""
+
+
+class ReplyDisplay(Protocol):
+    """Where the pieces of one reply are shown."""
+
+    def add(self, kind: str, text: str) -> None:
+        """Show a piece of the answer (`stdout`) or a note (`stderr`)."""
+
+    def tick(self) -> None:
+        """Show what was held back, if it is due; called while nothing comes."""
+
+    def finish(self, reply: Reply) -> None:
+        """Show the rest, and the footer."""
+
+
+def reply_display(shell: InteractiveShell, *, raw: bool) -> ReplyDisplay:
+    """The display for this front end: Markdown in a kernel, plain text in a terminal or with `--raw`."""
+    if not hasattr(shell, "kernel"):
+        return TerminalDisplay(footer=False)  # the reply's repr follows as `Out[n]`
+    return NotebookDisplay(raw=raw)
+
+
+class NotebookDisplay:
+    """One output that is updated in place, and a footer below it.
+
+    Args:
+        raw: Show the answer as plain text instead of Markdown.
+    """
+
+    def __init__(self, *, raw: bool = False) -> None:
+        self._raw = raw
+        self._pieces: list[str] = []
+        self._size = 0
+        self._note = ""
+        self._handle: DisplayHandle | None = None
+        self._stale = False
+        self._shown_at = 0.0
+
+    def add(self, kind: str, text: str) -> None:
+        """Take a piece of the answer, or a note, which stands below the answer until the next piece."""
+        if kind == "stdout":
+            self._pieces.append(text)
+            self._size += len(text)
+            self._note = ""
+        else:
+            self._note = text
+        self._stale = True
+        self.tick()
+
+    def tick(self) -> None:
+        """Update the output, unless the last update is too recent."""
+        if self._stale and time.monotonic() - self._shown_at >= interval_s(self._size):
+            self._show()
+
+    def finish(self, reply: Reply) -> None:
+        """Show all of the answer without notes, then the footer."""
+        if self._note or self._stale:
+            self._note = ""
+            self._show()
+        display(_Footer(reply))
+
+    def _show(self) -> None:
+        text = "".join(self._pieces)
+        content = _Plain(text + self._note) if self._raw else _Answer(text, self._note)
+        if self._handle is None:
+            self._handle = display(content, display_id=True)
+        else:
+            self._handle.update(content)
+        self._stale = False
+        self._shown_at = time.monotonic()
+
+
+class _Answer:
+    """Markdown for a notebook; as plain text, the answer alone."""
+
+    def __init__(self, text: str, note: str) -> None:
+        self._text = text
+        self._note = note
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        note = f"\n\n*{self._note}*" if self._note else ""
+        return {"text/markdown": self._text + note, "text/plain": self._text or self._note}
+
+
+class _Footer:
+    """What the call took; the reply itself is not held, only what is shown of it."""
+
+    def __init__(self, reply: Reply) -> None:
+        self._bundle = {"text/html": footer_html(reply), "text/plain": f"[{reply.summary()}]"}
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self._bundle
+
+
+class _Plain:
+    """Plain text, kept from being read as anything else."""
+
+    def __init__(self, text: str) -> None:
+        self._text = text
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return {"text/plain": self._text}
+
+
+def interval_s(size: int) -> float:
+    """Seconds between two updates of a text of `size` characters."""
+    share = (size - SMALL_BYTES) / (LARGE_BYTES - SMALL_BYTES)
+    return FAST_S + (SLOW_S - FAST_S) * min(1.0, max(0.0, share))
+
+
+def footer_html(reply: Reply) -> str:
+    """One small line on what the call took, which unfolds to the files, and to what was left out and why."""
+    summary = html.escape(reply.summary())
+    remarks = "".join(f"<div>⚠ {html.escape(remark)}</div>" for remark in reply.remarks())
+    rows = _manifest(reply)
+    line = f"<details><summary>{summary}</summary><ul>{rows}</ul></details>" if rows else summary
+    return f'<div style="font-size: 85%; opacity: 0.75">{remarks}{line}</div>'
+
+
+def _manifest(reply: Reply) -> str:
+    pack = reply.pack
+    if pack is None:
+        return ""
+    rows = [f"<code>{html.escape(path)}</code>" for path in pack.files]
+    rows += [f"left out: <code>{html.escape(item.path)}</code> ({html.escape(item.reason)})" for item in pack.skipped]
+    more = len(rows) - LISTED_MAX
+    rows = [*rows[:LISTED_MAX], f"and {more:,} more"] if more > 0 else rows
+    return "".join(f"<li>{row}</li>" for row in rows)

@@ -1,0 +1,118 @@
+"""The notebook as a door to the command tree: the same verbs as `ccw`, shown the notebook's way."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ccw_magics.calls.reply import Reply
+from ccw_magics.calls.request import Request
+from ccw_magics.cli.tree import AskOptions, tree
+from ccw_magics.config.models import RESERVED_VERBS
+from ccw_magics.errors import CcwError
+from ccw_magics.notebook.display import ReplyDisplay, reply_display
+from ccw_magics.stats import Table
+from ccw_magics.workspace import Workspace
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+class Interrupted(KeyboardInterrupt):
+    """A KeyboardInterrupt that IPython shows in one line instead of a screen of frames; it stops Run All likewise."""
+
+    def _render_traceback_(self) -> list[str]:
+        return ["KeyboardInterrupt: interrupted; the answer until then is kept in `_` and in the --out name"]
+
+
+class NotebookDoor:
+    """Runs verbs and cells for one kernel; implements `ccw_magics.cli.tree.Door`.
+
+    Args:
+        shell: The kernel's IPython shell.
+    """
+
+    def __init__(self, shell: InteractiveShell) -> None:
+        self._shell = shell
+        self._workspace: Workspace | None = None
+        self._just_shown: Reply | None = None
+        if hasattr(shell, "kernel") and shell.display_formatter is not None:
+            shell.display_formatter.ipython_display_formatter.for_type(Reply, self._display_reply)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project of the kernel's current directory; the same object as long as its root stays."""
+        if self._workspace is None or self._workspace.root != Workspace().root:
+            self._workspace = Workspace()
+        return self._workspace
+
+    def verb(self, words: list[str]) -> Any:
+        """Run `%ccw ...`; a table comes back as a DataFrame, text is printed."""
+        result = self._run(words or ["status"])
+        if isinstance(result, Table):
+            if result.rows:
+                return result.frame()
+            result = result.empty
+        if isinstance(result, str):
+            self.note(result)
+        return result if isinstance(result, Reply) else None
+
+    def cell(self, words: list[str], body: str) -> Any:
+        """Run `%%ccw ...`: the body is the prompt."""
+        if {"-h", "--help"} & set(words):
+            return self._run(["cli", "--help"])
+        if words and words[0] in RESERVED_VERBS - {"cli"}:
+            raise CcwError(f"%%ccw {words[0]} takes no body", hint=f"Write it as a line: %ccw {words[0]}")
+        if not body.strip():
+            raise CcwError("the cell asks nothing", hint="Write the question below the %%ccw line.")
+        if {"-p", "--prompt"} & set(words):
+            raise CcwError("the question stands both in the body and in -p", hint="Use one of the two.")
+        rest = words[1:] if words[:1] == ["cli"] else words
+        return self._run(["cli", *rest, f"--prompt={body.rstrip(chr(10))}"])
+
+    def ask(self, request: Request, options: AskOptions) -> Reply:
+        """Run a request with the answer shown as it comes; raises the reply's error, so that Run All stops."""
+        view = reply_display(self._shell, raw=options.raw)
+        try:
+            reply = self.workspace.executor.execute(request, view.add, view.tick)
+        except KeyboardInterrupt:
+            partial = self.workspace.executor.last_reply
+            if partial is not None:
+                self._bind(partial, options, view)
+                self._shell.displayhook.update_user_ns(partial)  # as `_`: nothing is returned from here
+            raise
+        self._bind(reply, options, view)
+        return reply.raise_for_error()
+
+    def note(self, text: str) -> None:
+        """Print a line of a verb's own."""
+        click.echo(text)
+
+    def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay) -> None:
+        if reply.success or reply.output:
+            view.finish(reply)
+        self._just_shown = reply
+        if options.out:
+            self._shell.user_ns[options.out] = reply
+
+    def _run(self, words: list[str]) -> Any:
+        try:
+            return tree.main(args=words, prog_name="%ccw", standalone_mode=False, obj=self)
+        except click.ClickException as error:
+            raise CcwError(error.format_message(), hint=_usage_hint(words)) from None
+        except click.Abort:  # what click makes of a KeyboardInterrupt
+            raise Interrupted from None
+
+    def _display_reply(self, reply: Reply) -> None:
+        """Show a reply that a cell returned: nothing right after it was streamed, the whole of it later."""
+        shown, self._just_shown = self._just_shown, None
+        if reply is not shown:
+            view = reply_display(self._shell, raw=False)
+            view.add("stdout", reply.output)
+            view.finish(reply)
+
+
+def _usage_hint(words: list[str]) -> str:
+    verb = words[0] if words and words[0] in tree.commands else ""
+    return f"%ccw {verb} --help shows the options." if verb else "%ccw help lists the verbs."

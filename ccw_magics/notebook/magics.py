@@ -1,0 +1,51 @@
+"""`%ccw` and `%%ccw`: read the line, call down, hand the reply to display.
+
+Nothing but IPython is imported here before a magic runs: loading the extension must cost no more than a bare magic.
+"""
+
+from __future__ import annotations
+
+import shlex
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
+
+from ccw_magics.errors import CcwError
+
+if TYPE_CHECKING:
+    from ccw_magics.notebook.door import NotebookDoor
+
+
+@magics_class
+class CcwMagics(Magics):
+    """The two magics. One workspace and one door serve all cells of a kernel."""
+
+    @cached_property
+    def _door(self) -> NotebookDoor:
+        from ccw_magics.notebook.door import NotebookDoor
+
+        assert self.shell is not None
+        return NotebookDoor(self.shell)
+
+    # Without `no_var_expand`, `@src/*.{py,md}` turns into `@src/*.(1, 2)` once `py` and `md` are variables.
+    @no_var_expand
+    @line_magic("ccw")  # type: ignore[arg-type]  # IPython annotates what it decorates as Never
+    def line(self, line: str) -> Any:
+        """`%ccw VERB ...`; alone, it shows where things stand. `%ccw help` lists the verbs."""
+        return self._door.verb(_words(line))
+
+    @no_var_expand
+    @cell_magic("ccw")  # type: ignore[arg-type]  # likewise
+    def cell(self, line: str, body: str) -> Any:
+        """`%%ccw [ENDPOINT] [OPTIONS]`: ask an endpoint the question in the cell's body."""
+        return self._door.cell(_words(line), body)
+
+
+def _words(line: str) -> list[str]:
+    try:
+        return shlex.split(line)
+    except ValueError as error:
+        raise CcwError(
+            f"cannot read the line: {str(error).lower()}", hint="Close the quote, or put a backslash before it."
+        ) from None
