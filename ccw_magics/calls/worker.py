@@ -47,6 +47,7 @@ class _Worker:
         atexit.register(self._stop)
 
     def _serve(self) -> None:
+        asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:

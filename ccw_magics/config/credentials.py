@@ -247,7 +247,7 @@ def redact(text: str, secrets: Iterable[Secret]) -> str:
     masks: dict[str, str] = {}
     for secret in secrets:
         for part in _parts(secret.reveal()):
-            masks |= dict.fromkeys(map(_fold, _spellings(part)), mask(part))
+            masks |= dict.fromkeys(map(_fold, _spellings_of(part)), mask(part))
     if not masks:
         return text
     pattern = re.compile("|".join(map(_pattern, sorted(masks, key=len, reverse=True))))
@@ -267,11 +267,16 @@ def _parts(text: str) -> list[str]:
     return [part for part in parts if len(part) >= _SHORTEST_REDACTED]
 
 
-def _spellings(text: str) -> set[str]:
-    """The text as it is, and as URLs and JSON write it."""
+def spellings(secret: Secret) -> set[str]:
+    """Every form in which `redact` finds a secret in a text: it, its parts, and as URLs, JSON and Python write them."""
+    return {spelling for part in _parts(secret.reveal()) for spelling in _spellings_of(part)}
+
+
+def _spellings_of(text: str) -> set[str]:
+    """The text as it is, and as URLs, JSON and Python's `repr` write it."""
     safe = text.encode("utf-8", "replace").decode("utf-8")
     encoded = {quote(safe, safe=""), quote(safe), quote_plus(safe)}
-    escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1]}
+    escaped = {json.dumps(text)[1:-1], json.dumps(text, ensure_ascii=False)[1:-1], text.replace("\\", "\\\\")}
     escaped |= {spelling.replace("/", "\\/") for spelling in escaped}
     return {text} | encoded | escaped
 

@@ -1,0 +1,389 @@
+"""Canary keys: put wherever a key may stand, echoed by the server in every way, and found nowhere afterwards.
+
+One kernel runs one notebook of cells that succeed, fail, stall, are interrupted and hold the package's objects in frames
+shown by `%xmode Verbose`, with every logger at DEBUG; the command line does the same in processes of its own. What they
+left behind is collected as bytes, place by place, and searched for the canaries as they are and as encodings write them.
+"""
+
+from __future__ import annotations
+
+import ast
+import base64
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import quote, quote_plus
+
+import nbformat.v4
+import pytest
+from nbclient import NotebookClient
+from wire_server import Answer, Received, WireServer
+
+pytestmark = pytest.mark.timeout(300)  # the first test waits for the whole notebook
+
+CONFIG = Path(".ccw", "storage", "config", "litellm-api-config.json")
+WINDOW = 12
+"""A piece of a key this long counts as the key; masks show six characters of it."""
+
+CANARIES = {
+    "literal": "sk-7Qw9Zx4Lr2Tb8VnKd5Hm3Gy6Pc1Rf",
+    "escaped": 'sk-Wq/3e+Rt=Yu"1i%Op&As\\2d/Fg+Hj=Kl',
+    "environment": "sk-Bn6Mv0Cx9Zl8Kj7Hg5Fd4Sa3Po2Iu",
+    "header": "hd-Ty4Ui8Op2As6Df0Gh3Jk7Lz1Xc5Vb",
+    "header-environment": "hd-Mq5Nw1Be7Vr3Ct9Xy0Zu2Ai8So4Dp",
+    "listed": "sk-Gf3Hd7Js1Ka9Lq5Pw0Oe8Iz2Uy6Tx",
+    "proxy": "px-Rt8Ew2Qa6Sz0Dx4Cf9Vg1Bh5Nj7Mk",
+}
+VARIABLES = {"CANARY_KEY": CANARIES["environment"], "CANARY_HEADER": CANARIES["header-environment"]}
+
+
+def spellings(canary: str) -> set[bytes]:
+    """The canary as it is and as JSON, Python, URLs and base64 write it, and every long piece of it."""
+    raw = canary.encode()
+    pieces = {raw[start : start + WINDOW] for start in range(len(raw) - WINDOW + 1)}
+    escaped = {json.dumps(canary)[1:-1], json.dumps(json.dumps(canary))[3:-3], repr(canary)[1:-1], canary[::-1]}
+    encoded = {quote(canary, safe=""), quote(canary), quote_plus(canary)}
+    encoded |= {text.replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d") for text in encoded}
+    texts = {text.encode() for text in escaped | encoded} | {raw.hex().encode()}
+    return {raw} | pieces | texts | set(_base64(raw))
+
+
+def _base64(raw: bytes) -> Iterator[bytes]:
+    """What base64 makes of it wherever it begins: the characters that do not depend on its neighbours."""
+    for before in range(3):
+        encode = (base64.b64encode, base64.urlsafe_b64encode)
+        skipped, usable = (4 if before else 0), (len(raw) + before) // 3 * 4
+        yield from (function(b"\0" * before + raw)[skipped:usable] for function in encode)
+
+
+SPELLINGS = {name: spellings(canary) for name, canary in CANARIES.items()}
+
+
+def leaks(content: bytes) -> list[str]:
+    """Which canaries stand in the content, each with what precedes its first sight."""
+    first = {
+        name: min((content.find(form) for form in forms if form in content), default=None)
+        for name, forms in SPELLINGS.items()
+    }
+    return [f"{name}: {content[max(0, at - 200) : at + 80]!r}" for name, at in first.items() if at is not None]
+
+
+# ---- what is configured -----------------------------------------------------------------------------------------------
+
+
+def provider(name: str, provider_type: str, base: str, key: str, **more: object) -> dict[str, object]:
+    return {"id": name, "name": name, "type": provider_type, "apiBase": base, "apiKey": key} | more
+
+
+def config(url: str) -> dict[str, object]:
+    literal, variable = CANARIES["literal"], "${CANARY_KEY}"
+    headers = {"X-Canary": CANARIES["header"], "X-Auth": "Bearer ${CANARY_HEADER}"}
+    proxy = f"http://user:{CANARIES['proxy']}@127.0.0.1:9"
+    providers = [
+        provider("literal", "openai", f"{url}/v1", literal),
+        provider("escaped", "openai", f"{url}/v1", CANARIES["escaped"]),
+        provider("environment", "openai", f"{url}/v1", variable),
+        provider("headers", "openai", f"{url}/v1", variable, advancedSettings={"customHeaders": headers}),
+        provider("anthropic", "anthropic", url, variable, advancedSettings={"customHeaders": headers}),
+        provider("google", "google", url, literal),
+        provider("azure", "azure", url, literal, advancedSettings={"apiVersion": "2024-10-21"}),
+        provider("custom", "custom", f"{url}/v1", literal),
+        provider("ollama", "ollama", url, literal),
+        provider("listed", "openai", f"{url}/v1", "", apiKeys=[{"id": "one", "key": CANARIES["listed"]}]),
+        provider("proxied", "openai", f"{url}/v1", literal, advancedSettings={"proxy": proxy}),
+        provider("hasty", "openai", f"{url}/v1", literal, advancedSettings={"timeout": 0.4}),
+        provider("unreachable", "openai", "http://127.0.0.1:9/v1", literal),
+        provider("disabled", "openai", f"{url}/v1", literal, enabled=False),
+        provider("unset", "openai", f"{url}/v1", literal + "${CANARY_UNSET}"),
+    ]
+    models = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.0-flash"}
+    endpoints = [
+        {"id": one["id"], "providerId": one["id"], "model": models.get(str(one["id"]), "gpt-4o")} for one in providers
+    ]
+    return {"version": 1, "providers": providers, "endpoints": endpoints, "defaultEndpoint": "literal"}
+
+
+BY_OPENAI = ("literal", "escaped", "environment", "headers", "custom", "listed")
+ANSWERED = (*BY_OPENAI, "anthropic", "google", "azure", "ollama")
+
+
+def answer(received: Received) -> Answer:
+    """What the prompt asks for, with all keys that came along said back."""
+    names = ("Authorization", "x-api-key", "x-goog-api-key", "api-key", "X-Canary", "X-Auth")
+    sent = [received.headers[name] for name in names if name in received.headers]
+    said = f"You sent {' '.join(sent)} and {quote(' '.join(sent), safe='')} to me."
+    refusal = {"error": {"message": said, "type": "refused", "code": "401"}}
+    answers = {
+        "REFUSE": Answer(status=401, body=refusal, headers={"X-Echo": sent[0]}),
+        "ECHO-KEY": Answer(echo_key=True),
+        "STALL": Answer(said, pieces=7, stall_after=len(said) // 14),
+        "CUT": Answer(said, pieces=9, cut_after=4),
+        "BREAK": Answer(said, pieces=9, error_after=4),
+        "GARBLE": Answer(body=f"<html>{said}"),
+        "HALVES": Answer(said, pieces=23),
+        "SMALL": Answer(said, pieces=7),
+    }
+    prompt = received.body.decode()
+    return next((answer for word, answer in answers.items() if word in prompt), Answer(said, pieces=1000))
+
+
+# ---- what is run ------------------------------------------------------------------------------------------------------
+
+SET_UP = """
+import asyncio, json, logging, os, pickle, pprint, signal, threading, traceback
+from pathlib import Path
+environment_before = {(name, hash(value)) for name, value in os.environ.items()}
+logging.basicConfig(filename=Path.home() / "debug.log", level=logging.DEBUG, force=True)
+%xmode Verbose
+%load_ext ccw_magics
+from ccw_magics import Workspace
+workspace = Workspace()
+"""
+LOUD = """
+for name in ("asyncio", "httpx", "httpcore", "openai", "aiohttp", "LiteLLM"):
+    logging.getLogger(name).setLevel(logging.DEBUG)
+"""
+SHOWN = (
+    "%ccw",
+    "%ccw providers",
+    "%ccw endpoints",
+    "%ccw cache",
+    "_",
+    "workspace",
+    "vars(workspace)",
+    "vars(workspace.config)",
+    "vars(workspace.executor)",
+    "workspace.config.load()",
+    "pprint.pprint(workspace.config.get_all_providers())",
+    "[print(one, repr(one), vars(one)) for one in workspace.config.get_all_providers()]",
+    "workspace.config.get_provider('headers')",
+    "workspace.config.get_provider_with_resolved_env_vars('headers')",
+    "workspace.config.get_provider_with_resolved_env_vars('headers').model_dump()",
+    "print(workspace.config.load().model_dump_json(by_alias=True))",
+    "workspace.config.load().model_json_schema()",
+    "workspace.config.update_provider('literal', {'apiKey': []})",
+    "workspace.config.update_provider('literal', {'enabled': {}})",
+    "reply = workspace.run('@notes.md SMALL', endpoint='headers'); reply, vars(reply), str(reply)",
+    "print(json.dumps([pickle.dumps(reply).hex(), pickle.dumps(workspace.config.load()).hex()]))",
+    "Path('reply.pickle').write_bytes(pickle.dumps(reply))",
+    "failed = workspace.run('REFUSE', endpoint='headers'); failed, vars(failed), str(failed), vars(failed.failure)",
+    "Path('failed.pickle').write_bytes(pickle.dumps(failed))",
+    "failed.failure.__cause__, failed.failure.__context__",
+    "print(''.join(traceback.format_exception(failed.failure)))",
+    "await workspace.arun('REFUSE', endpoint='environment')",
+    "(await workspace.arun('SMALL', endpoint='environment')).raise_for_error()",
+    "failed.raise_for_error()",
+    "%tb Verbose",
+    "workspace.run('SMALL', endpoint='headers', on_output=lambda kind, text: 1 / 0)",
+    "%ccw cli -p 'REFUSE' --model environment",
+    "%ccw cli -p 'SMALL' --model environment --out kept",
+    "kept",
+)
+HELD_IN_FRAMES = """
+def broken():
+    store = workspace.config
+    provider, every = store.get_provider("headers"), store.get_all_providers()
+    resolved = store.get_provider_with_resolved_env_vars("headers")
+    settings, keys, dumped = resolved.advanced_settings, resolved.api_keys, resolved.model_dump()
+    reply = workspace.run("REFUSE", endpoint="headers")
+    return [store, provider, every, resolved, settings, keys, dumped, reply, workspace, workspace.executor][1 // 0]
+"""
+WITH_LOCALS = """
+for attempt in (broken, failed.raise_for_error, lambda: workspace.run("SMALL", on_output=lambda kind, text: 1 / 0)):
+    try:
+        attempt()
+    except Exception as error:
+        print("".join(traceback.TracebackException.from_exception(error, capture_locals=True).format()))
+"""
+INTERRUPTED = """
+threading.Timer(1.0, lambda: os.kill(os.getpid(), signal.SIGINT)).start()
+get_ipython().run_cell_magic("ccw", "literal", "STALL")
+"""
+NOTHING_EXPORTED = """
+print({name: value for name, value in os.environ.items() if (name, hash(value)) not in environment_before})
+"""
+
+
+def asked(endpoint: str, prompt: str, options: str = "") -> str:
+    return f"%%ccw {endpoint} {options}\n{prompt}"
+
+
+def failing_cells(refused: Sequence[str]) -> list[str]:
+    return [
+        *(asked(endpoint, prompt) for endpoint in refused for prompt in ("REFUSE", "ECHO-KEY")),
+        *(
+            asked(endpoint, prompt)
+            for endpoint in ("literal", "anthropic", "google")
+            for prompt in ("CUT", "BREAK", "GARBLE")
+        ),
+        asked("hasty", "STALL"),
+        *(asked(endpoint, "Hello?") for endpoint in ("unreachable", "proxied", "disabled", "unset", "nobody")),
+        asked("environment", "REFUSE", "--no-stream"),
+        INTERRUPTED,
+        "broken()",
+        WITH_LOCALS,
+    ]
+
+
+def cells() -> list[str]:
+    succeeding = [asked(endpoint, prompt) for endpoint in ANSWERED for prompt in ("WHOLE", "HALVES", "SMALL @notes.md")]
+    return [
+        SET_UP,
+        HELD_IN_FRAMES,
+        LOUD,
+        "workspace.run('WHOLE')",
+        LOUD,  # litellm's import sets levels of its own
+        *succeeding,
+        asked("headers", "WHOLE", "--no-stream"),
+        asked("headers", "SMALL", "--raw"),
+        *SHOWN,
+        *failing_cells(ANSWERED),
+        "os.environ['CCW_DEBUG'] = '1'",
+        *failing_cells(("literal", "escaped", "headers", "anthropic", "google")),
+        "failed.raise_for_error()",
+        "del os.environ['CCW_DEBUG']",
+        NOTHING_EXPORTED,
+    ]
+
+
+COMMANDS = {
+    "status": (["status"], {}),
+    "providers": (["providers"], {}),
+    "endpoints": (["endpoints"], {}),
+    "answer": (["cli", "-p", "@notes.md SMALL", "--model", "headers"], {"LITELLM_LOG": "DEBUG"}),
+    "refused": (["cli", "-p", "REFUSE", "--model", "environment"], {}),
+    "refused, debugged": (["cli", "-p", "REFUSE", "--model", "escaped"], {"CCW_DEBUG": "1", "LITELLM_LOG": "DEBUG"}),
+}
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What was left behind, place by place, and what must hold for the search to mean anything."""
+
+    places: Mapping[str, bytes]
+    config: bytes
+    requests: list[Received]
+    notebook: Any
+
+
+@pytest.fixture(scope="module")
+def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
+    home, root = tmp_path_factory.mktemp("canary-home"), tmp_path_factory.mktemp("canary-project")
+    with ExitStack() as stack:
+        server = stack.enter_context(WireServer())
+        server.answers(answer)
+        (root / CONFIG).parent.mkdir(parents=True)
+        (root / CONFIG).write_text(json.dumps(config(server.url)))
+        (root / "notes.md").write_text("Nothing secret.\n")
+        environment = _environment(home)
+        notebook, output = run_notebook(root, environment)
+        printed = {f"ccw {name}": run_command(root, environment, *told) for name, told in COMMANDS.items()}
+        stored = (root / CONFIG).read_bytes()
+        (root / CONFIG).unlink()
+        written = {f"file {path.relative_to(top)}": path.read_bytes() for top in (home, root) for path in _files(top)}
+        places = {
+            "notebook": json.dumps(notebook).encode() + json.dumps(notebook, ensure_ascii=False).encode(),
+            "kernel's own output": output,
+            **printed,
+            **written,
+        }
+        yield Evidence(places, stored, list(server.requests), notebook)
+
+
+def _environment(home: Path) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_API_BASE"))}
+    own = {"HOME": str(home), "USERPROFILE": str(home), "CCW_TRUST": "1", "PYTHONASYNCIODEBUG": "1"}
+    return {**kept, **own, **VARIABLES}
+
+
+def _files(top: Path) -> list[Path]:
+    return sorted(path for path in top.rglob("*") if path.is_file())
+
+
+def run_notebook(root: Path, environment: Mapping[str, str]) -> tuple[Any, bytes]:
+    """Execute the cells in a real kernel; gives the notebook, and what the kernel's process itself wrote."""
+    new: Any = nbformat.v4  # has no types
+    notebook = new.new_notebook(cells=[new.new_code_cell(source) for source in cells()])
+    client = NotebookClient(
+        notebook, timeout=60, allow_errors=True, kernel_name="python3", resources={"metadata": {"path": str(root)}}
+    )
+    with (root / "kernel.log").open("wb") as output:
+        client.execute(env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
+    return notebook, (root / "kernel.log").read_bytes()
+
+
+def run_command(root: Path, environment: Mapping[str, str], words: list[str], more: Mapping[str, str]) -> bytes:
+    command = [sys.executable, "-X", "dev", "-c", "from ccw_magics.cli.shell import main; main()", *words]
+    result = subprocess.run(
+        command,
+        check=False,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        cwd=root,
+        env={**environment, **more},
+        timeout=100,
+    )
+    return result.stdout
+
+
+# ---- what must hold ---------------------------------------------------------------------------------------------------
+
+
+def test_no_canary_anywhere(evidence: Evidence) -> None:
+    found = {place: leaks(content) for place, content in evidence.places.items()}
+    assert {place: told for place, told in found.items() if told} == {}
+
+
+def outputs(evidence: Evidence, source: str) -> str:
+    """What the first cell with this source showed."""
+    return next(json.dumps(cell.outputs) for cell in evidence.notebook.cells if cell.source == source)
+
+
+def test_the_search_would_find_them(evidence: Evidence) -> None:
+    in_config = {name for name in CANARIES if any(form in evidence.config for form in SPELLINGS[name])}
+    assert in_config == set(CANARIES) - {"environment", "header-environment"}
+    sent = " ".join(f"{' '.join(one.credentials)} {' '.join(one.headers.values())}" for one in evidence.requests)
+    assert {name for name, canary in CANARIES.items() if canary in sent} == set(CANARIES) - {"proxy"}
+
+
+@pytest.mark.parametrize("endpoint", ANSWERED)
+def test_the_server_was_asked_and_its_echo_masked(evidence: Evidence, endpoint: str) -> None:
+    assert "You sent" in outputs(evidence, asked(endpoint, "WHOLE"))
+    assert "(401)" in outputs(evidence, asked(endpoint, "ECHO-KEY"))
+    assert "(401)" in outputs(evidence, asked(endpoint, "REFUSE"))
+
+
+def test_the_loggers_were_at_debug(evidence: Evidence) -> None:
+    log = evidence.places["file debug.log"].decode()
+    logged = {line.split(":")[1] for line in log.splitlines() if line.startswith(("DEBUG:", "INFO:"))}
+    assert {"LiteLLM", "httpx", "openai._base_client", "asyncio"} <= logged
+
+
+def test_nothing_was_exported(evidence: Evidence) -> None:
+    exported = ast.literal_eval(json.loads(outputs(evidence, NOTHING_EXPORTED))[0]["text"])
+    assert set(exported) <= {"LITELLM_LOCAL_MODEL_COST_MAP", "TIKTOKEN_CACHE_DIR"}  # the second is litellm's own doing
+
+
+@pytest.mark.parametrize(
+    ("source", "expected"),
+    [
+        pytest.param("%ccw", "canary-project", id="status"),
+        pytest.param("%ccw providers", "${CANARY_KEY}", id="providers"),
+        pytest.param("%ccw providers", "sk-\\u20261Rf", id="providers-masked"),
+        pytest.param("broken()", "resolved = ", id="verbose-traceback-with-locals"),
+        pytest.param(WITH_LOCALS, "dumped = ", id="captured-locals"),
+        pytest.param(INTERRUPTED, "KeyboardInterrupt", id="interrupt"),
+        pytest.param(asked("hasty", "STALL"), "did not finish within 0.4 s", id="timeout"),
+        pytest.param(asked("disabled", "Hello?"), "is disabled", id="disabled"),
+        pytest.param(asked("unset", "Hello?"), "CANARY_UNSET is not set", id="unset"),
+        pytest.param(asked("proxied", "Hello?"), "cannot be reached", id="proxy"),
+    ],
+)
+def test_the_cells_did_what_they_are_for(evidence: Evidence, source: str, expected: str) -> None:
+    assert expected in outputs(evidence, source)
