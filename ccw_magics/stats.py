@@ -5,16 +5,36 @@ pandas is imported when a frame is asked for, never before.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Final
 
 from ccw_magics.calls.routing import default_endpoint_id, known_endpoints
+from ccw_magics.context.pack import kib
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from ccw_magics.workspace import Workspace
+
+BYTES_PER_TOKEN: Final = 4
+"""For estimates, which say that they are: code has 3 to 4.5 bytes a token with common tokenizers."""
+CACHE_COLUMNS: Final = (
+    "session_id",
+    "endpoint",
+    "references",
+    "files",
+    "size_bytes",
+    "tokens_estimate",
+    "status",
+    "revision",
+    "hits",
+    "reused",
+    "created_at",
+    "used_at",
+    "expires_at",
+)
 
 
 @dataclass(frozen=True)
@@ -94,36 +114,52 @@ def providers(workspace: Workspace) -> Table:
 
 
 def cache(workspace: Workspace) -> Table:
-    """One row per pack in memory: session id, endpoint, references, files, bytes, tokens, revision, status, expiry.
+    """One row per pack, the last used first.
 
-    Tokens are an estimate, a quarter of the bytes.
+    Columns: session id, endpoint, references, files, size_bytes, tokens_estimate (a quarter of the bytes), status of
+    the last call that changed it, revision, hits, reused (the share of its last revision that was the prefix of the one
+    before), created_at, used_at, expires_at (UTC).
     """
     rows = [
         (
-            pack.session_id,
-            endpoint_id,
-            " ".join(pack.references),
-            len(pack.files),
-            pack.size_bytes,
-            pack.size_bytes // 4,
-            pack.revision,
-            pack.status,
-            pack.expires_at,
+            row.session_id,
+            row.key.endpoint_id,
+            " ".join(f"@{reference}" for reference in row.key.references),
+            row.files,
+            row.size_bytes,
+            row.size_bytes // BYTES_PER_TOKEN,
+            row.status,
+            row.revision,
+            row.hits,
+            row.reused_bytes / row.size_bytes if row.size_bytes else 0.0,
+            row.created_at,
+            row.used_at,
+            row.expires_at,
         )
-        for endpoint_id, pack in workspace.cache.packs()
+        for row in workspace.cache.rows()
     ]
-    columns = (
-        "session_id",
-        "endpoint",
-        "references",
-        "files",
-        "size_bytes",
-        "tokens_estimate",
-        "revision",
-        "status",
-        "expires_at",
-    )
-    return Table(columns, rows, empty="no packs yet: a prompt with an @ reference makes one")
+    return Table(CACHE_COLUMNS, rows, empty="no packs yet: a prompt with an @ reference makes one")
+
+
+def pack_files(workspace: Workspace, session_id: str) -> Table:
+    """One row per file in a pack: path, size_bytes, tokens_estimate, changes (while the pack lived)."""
+    rows = [
+        (row.path, row.size_bytes, row.size_bytes // BYTES_PER_TOKEN, row.changes)
+        for row in workspace.cache.files(session_id)
+    ]
+    return Table(("path", "size_bytes", "tokens_estimate", "changes"), rows, empty=f"no such pack: {session_id}")
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a frame for the eye: sizes, shares and times as a person reads them, as text."""
+    formats: dict[str, Callable[[Any], str]] = {"size_bytes": kib, "reused": "{:.0%}".format}
+    formats |= dict.fromkeys(("tokens_estimate", "changes"), "{:,}".format)
+    formats |= dict.fromkeys(("created_at", "used_at", "expires_at"), _local_time)
+    return frame.assign(**{name: frame[name].map(show) for name, show in formats.items() if name in frame.columns})
+
+
+def _local_time(when: datetime) -> str:
+    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def endpoints_frame(workspace: Workspace) -> pd.DataFrame:
@@ -137,5 +173,10 @@ def providers_frame(workspace: Workspace) -> pd.DataFrame:
 
 
 def cache_frame(workspace: Workspace) -> pd.DataFrame:
-    """`cache` as a DataFrame, one row per pack; `expires_at` is a UTC timestamp."""
+    """`cache` as a DataFrame, one row per pack: times are UTC timestamps, sizes integers, `reused` a share."""
     return cache(workspace).frame()
+
+
+def pack_frame(workspace: Workspace, session_id: str) -> pd.DataFrame:
+    """`pack_files` as a DataFrame, one row per file."""
+    return pack_files(workspace, session_id).frame()

@@ -12,8 +12,9 @@ if TYPE_CHECKING:
     from ccw_magics.calls.reply import Reply
     from ccw_magics.calls.request import Request
     from ccw_magics.calls.worker import OnOutput
+    from ccw_magics.config.models import Config
     from ccw_magics.config.store import ConfigStore
-    from ccw_magics.context.cache import ContextCache
+    from ccw_magics.context.cache import CacheSettings, ContextCache
     from ccw_magics.context.pack import Pack
 
 
@@ -42,6 +43,7 @@ class Workspace:
 
     def __init__(self, base_dir: Path | str | None = None) -> None:
         self.root = find_root(Path(base_dir or ".").expanduser().resolve())
+        self._judged: Config | None = None
 
     def __repr__(self) -> str:
         return f"Workspace({str(self.root)!r})"
@@ -58,7 +60,20 @@ class Workspace:
         """The packs."""
         from ccw_magics.context.cache import ContextCache
 
-        return ContextCache()
+        return ContextCache(self._cache_settings)
+
+    def _cache_settings(self) -> CacheSettings:
+        """Where packs are kept: a folder outside ~/.ccw only once the config is trusted."""
+        from ccw_magics.context.cache import CacheSettings
+
+        config = self.config.load()
+        if config is not self._judged:
+            if any(risk.provider_id is None for risk in self.config.risks()):
+                config = self.config.require_trust()
+            self._judged = config
+        settings = config.global_cache_settings
+        directory = Path(settings.cache_dir).expanduser() if settings.enabled else None
+        return CacheSettings(directory, int(settings.max_total_size_mb * 1024 * 1024))
 
     @cached_property
     def executor(self) -> Executor:
@@ -130,8 +145,8 @@ class Workspace:
             include_dirs: Directories outside the root that references may reach.
             enable_cache: Overrides the endpoint's `cacheStrategy.enabled`; False packs for this call alone.
             on_output: Called in this thread with each piece as it comes.
-            options: `system` (str), `stream` (bool) and model parameters under OpenAI's names
-                (`temperature`, `max_tokens`).
+            options: `system` (str), `stream` (bool), `repack` (bool: drop the kept pack first), and model parameters
+                under OpenAI's names (`temperature`, `max_tokens`).
 
         Returns:
             A reply for success and failure alike; `raise_for_error` raises the failure.
@@ -173,12 +188,14 @@ def _request(
     from ccw_magics.calls.request import Request
 
     system, stream = options.pop("system", ""), options.pop("stream", True)
+    repack = options.pop("repack", False)
     return Request(
         prompt=prompt,
         endpoint_id=endpoint,
         cwd=_path(cwd),
         include_dirs=tuple(Path(directory).expanduser() for directory in include_dirs),
         enable_cache=enable_cache,
+        repack=repack,
         system=system,
         stream=stream,
         params=options,

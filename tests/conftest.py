@@ -24,7 +24,9 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     monkeypatch.setenv("USERPROFILE", str(directory))
     monkeypatch.setenv("GIT_CONFIG_NOSYSTEM", "1")
     for name in list(os.environ):
-        if name.endswith(("_API_KEY", "_API_BASE")) or (name.startswith("CCW_") and not name.startswith(("CCW_FUZZ", "CCW_TEST"))):
+        if name.endswith(("_API_KEY", "_API_BASE")) or (
+            name.startswith("CCW_") and not name.startswith(("CCW_FUZZ", "CCW_TEST"))
+        ):
             monkeypatch.delenv(name)
     return directory
 

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from pathlib import Path
+from typing import Any, Final, Protocol
 
 from ccw_magics.config.credentials import Secret
+
+SEPARATOR: Final = "\n\n---\n\n"
+"""Stands between the context and the prompt."""
 
 
 @dataclass(frozen=True)
@@ -16,8 +20,11 @@ class ModelCall:
     Attributes:
         provider_type: The config's provider type (`openai`, `anthropic`, ..., or any name litellm knows).
         model: The model as the provider names it; for `local`, empty or the path of a GGUF file.
-        context: The pack's text, or an empty string; sent before the prompt.
         prompt: What the user typed.
+        blocks: What of the context is kept from call to call; sent before the prompt.
+        tail: What of the context is not, behind the blocks.
+        blocks_before: How many of the blocks the call before had sent, unchanged.
+        provider_ttl: How long the provider is asked to keep the blocks: `5m` or `1h`.
         system: The system prompt, or an empty string.
         api_key: The resolved key, or None where the provider has none.
         api_base: The base URL, or None for the provider's own.
@@ -28,12 +35,16 @@ class ModelCall:
         timeout_s: Seconds until the whole call is given up.
         stream: Whether to ask for the answer piece by piece.
         params: Further model parameters under their OpenAI names: `temperature`, `max_tokens`.
+        slots_dir: Where the embedded model may keep what it has read; None for nowhere.
     """
 
     provider_type: str
     model: str
     prompt: str
-    context: str = ""
+    blocks: tuple[str, ...] = ()
+    tail: str = ""
+    blocks_before: int = 0
+    provider_ttl: str = "5m"
     system: str = ""
     api_key: Secret | None = None
     api_base: str | None = None
@@ -44,6 +55,13 @@ class ModelCall:
     timeout_s: float = 300.0
     stream: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)
+    slots_dir: Path | None = None
+
+    @property
+    def text(self) -> str:
+        """Context and prompt as one text: the context is the stable prefix."""
+        context = "".join((*self.blocks, self.tail))
+        return f"{context}{SEPARATOR}{self.prompt}" if context else self.prompt
 
 
 @dataclass(frozen=True)

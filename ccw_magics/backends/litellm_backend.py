@@ -14,16 +14,17 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, Final
 
-from ccw_magics.backends.base import Done, Event, ModelCall, Text, Usage
+from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Text, Usage
 from ccw_magics.backends.litellm_errors import clean_error
 from ccw_magics.config.credentials import Secret, redact
 from ccw_magics.errors import ProviderError
 
 PREFIXES: Final = {"google": "gemini", "ollama": "ollama_chat", "custom": "openai"}
 """Config types whose litellm name differs; every other type is litellm's own name."""
+CLAUDE_HOSTS: Final = frozenset({"bedrock", "vertex_ai"})
+"""Where Anthropic's models are served too, and cache in the same way."""
 NO_KEY: Final = "no-key"
 """Passed where there is no key: left out, litellm would take one from the environment for any base."""
-SEPARATOR: Final = "\n\n---\n\n"
 LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai._base_client", "httpx", "httpcore.http11")
 
 PIECE_CHARS: Final = 8
@@ -181,10 +182,28 @@ class _RedactingFilter(logging.Filter):
 
 
 def messages(call: ModelCall) -> list[dict[str, Any]]:
-    """The conversation to send: the system prompt, then one user message of pack, separator and prompt."""
-    content = f"{call.context}{SEPARATOR}{call.prompt}" if call.context else call.prompt
+    """The conversation to send: the system prompt, then one user message of context, separator and prompt."""
+    content = _parts(call) if call.blocks and _takes_breakpoints(call) else call.text
     system = [{"role": "system", "content": call.system}] if call.system else []
     return [*system, {"role": "user", "content": content}]
+
+
+def _takes_breakpoints(call: ModelCall) -> bool:
+    """Whether the provider caches what it is told to; the others find prefixes by themselves, and may be strict."""
+    return call.provider_type == "anthropic" or (call.provider_type in CLAUDE_HOSTS and "claude" in call.model)
+
+
+def _parts(call: ModelCall) -> list[dict[str, Any]]:
+    """Each block as a part of its own, since Anthropic matches whole parts.
+
+    One breakpoint stands where the kept text ends now, and one where it ended last time, so that what was cached then
+    is found however many blocks were added since (it looks back 20 parts by itself, and takes 4 breakpoints).
+    """
+    parts: list[dict[str, Any]] = [{"type": "text", "text": block} for block in call.blocks]
+    lasting = {"type": "ephemeral"} | ({"ttl": call.provider_ttl} if call.provider_ttl != "5m" else {})
+    for end in {call.blocks_before, len(parts)} - {0}:
+        parts[end - 1]["cache_control"] = lasting
+    return [*parts, {"type": "text", "text": f"{call.tail}{SEPARATOR}{call.prompt}"}]
 
 
 def _said(text: str | None, call: ModelCall) -> str:

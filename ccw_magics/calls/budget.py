@@ -23,13 +23,13 @@ async def require_fit(backend: Backend, call: ModelCall, pack: Pack | None) -> N
     Raises:
         ContextTooLarge: With the figures, the largest files, and what would help.
     """
-    size_bytes = len(call.context.encode()) + len(call.prompt.encode()) + len(call.system.encode())
+    size_bytes = len(call.text.encode()) + len(call.system.encode())
     if size_bytes < 4096:  # noqa: PLR2004 - fits every window there is; saves asking which one this model has
         return
     window = await backend.context_window_tokens(call)
     if window is None or size_bytes <= window * SURE_BYTES_PER_TOKEN:
         return
-    tokens = await backend.count_tokens(call, f"{call.system}{call.context}{call.prompt}")
+    tokens = await backend.count_tokens(call, f"{call.system}{call.text}")
     if tokens is not None and tokens + ANSWER_RESERVE_TOKENS > window:
         largest = f" Largest: {pack.largest_files()}" if pack is not None and pack.files else ""
         raise ContextTooLarge(

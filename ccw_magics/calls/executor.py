@@ -12,7 +12,7 @@ from typing import Final
 from ccw_magics.backends import backend_for
 from ccw_magics.backends.base import Backend, Done, ModelCall, Note, Text
 from ccw_magics.calls import budget, worker
-from ccw_magics.calls.model_call import build_call, secrets_of
+from ccw_magics.calls.model_call import build_call, secrets_of, with_context
 from ccw_magics.calls.packing import pack_request
 from ccw_magics.calls.redactor import Redactor
 from ccw_magics.calls.reply import Reply
@@ -25,7 +25,7 @@ from ccw_magics.context.pack import Pack
 from ccw_magics.context.patterns import extract_patterns
 from ccw_magics.errors import CcwError
 
-INTERRUPTED: Final = "interrupted; the answer until then is kept"
+INTERRUPTED: Final = "interrupted; what had come is kept"
 
 
 @dataclass
@@ -83,8 +83,9 @@ class Executor:
         max_file_size_bytes: int | None = None,
     ) -> Pack:
         """Pack files as a call to the endpoint would; see `Workspace.pack`."""
-        endpoint = route(self._config.load(), endpoint_id).endpoint if endpoint_id else None
-        wanted = pack_request(references, self._root, endpoint, cwd=cwd, include_dirs=include_dirs)
+        chosen = route(self._config.load(), endpoint_id) if endpoint_id else None
+        endpoint, provider_type = (chosen.endpoint, chosen.provider.type) if chosen is not None else (None, "")
+        wanted = pack_request(references, self._root, endpoint, provider_type, cwd=cwd, include_dirs=include_dirs)
         return self._cache.pack(
             replace(
                 wanted,
@@ -135,17 +136,18 @@ class Executor:
         references = tuple(extract_patterns(request.prompt))
         if not references:
             return _Prepared(chosen, call, backend, None)
-        pack = self._cache.pack(
-            pack_request(
-                references,
-                self._root,
-                chosen.endpoint,
-                cwd=request.cwd,
-                include_dirs=request.include_dirs,
-                keep=request.enable_cache,
-            )
+        wanted = pack_request(
+            references,
+            self._root,
+            chosen.endpoint,
+            chosen.provider.type,
+            cwd=request.cwd,
+            include_dirs=request.include_dirs,
+            keep=request.enable_cache,
+            renew=request.repack,
         )
-        return _Prepared(chosen, replace(call, context=pack.text if pack.files else ""), backend, pack)
+        pack = self._cache.pack(wanted)
+        return _Prepared(chosen, with_context(call, pack, kept=wanted.keep), backend, pack)
 
     def _watch(self, prepared: _Prepared, progress: _Progress, on_output: OnOutput, on_idle: OnIdle) -> Reply:
         """Hand the call's output on until the reply is there; what had come of a broken one is kept."""

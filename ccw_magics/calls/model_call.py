@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from ccw_magics.backends.base import ModelCall
 from ccw_magics.calls.request import Request
@@ -10,6 +11,7 @@ from ccw_magics.calls.routing import Route
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import STANDARD_KEY_NAMES, Provider
 from ccw_magics.config.resolution import resolved
+from ccw_magics.context.pack import Pack
 from ccw_magics.errors import SecretMissing
 
 KEYLESS_TYPES = frozenset({"local", "ollama", "custom"})
@@ -28,6 +30,7 @@ def build_call(route: Route, request: Request) -> ModelCall:
         provider_type=provider.type,
         model=route.endpoint.model,
         prompt=request.prompt,
+        provider_ttl=route.endpoint.provider_ttl,
         system=request.system,
         api_key=_key(provider),
         api_base=provider.api_base,
@@ -39,6 +42,15 @@ def build_call(route: Route, request: Request) -> ModelCall:
         stream=request.stream,
         params=request.params,
     )
+
+
+def with_context(call: ModelCall, pack: Pack, *, kept: bool) -> ModelCall:
+    """The call with its context; a pack that is not kept has nothing that a provider should keep either."""
+    if not pack.files:
+        return call
+    if not kept:
+        return replace(call, tail=pack.text)
+    return replace(call, blocks=pack.blocks, tail=pack.tail, blocks_before=pack.kept_before)
 
 
 def secrets_of(call: ModelCall) -> Iterator[Secret]:

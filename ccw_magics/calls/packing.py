@@ -12,10 +12,12 @@ def pack_request(
     references: tuple[str, ...],
     root: Path,
     endpoint: Endpoint | None,
+    provider_type: str = "",
     *,
     cwd: Path | None = None,
     include_dirs: tuple[Path, ...] = (),
     keep: bool | None = None,
+    renew: bool = False,
 ) -> PackRequest:
     """What to pack for a call to `endpoint` (None: the default strategy).
 
@@ -23,9 +25,11 @@ def pack_request(
         references: The prompt's `@` references.
         root: The project root.
         endpoint: Whose `cacheStrategy` holds.
+        provider_type: The type of its provider, which says how long text stays cached there.
         cwd: Where relative references start; None for the current directory where it is inside the root.
         include_dirs: Directories outside the root that references may reach.
         keep: Overrides `cacheStrategy.enabled`; None leaves it.
+        renew: Whether to drop the kept pack first.
     """
     strategy = endpoint.cache_strategy if endpoint is not None else CacheStrategy()
     return PackRequest(
@@ -35,10 +39,23 @@ def pack_request(
         include_dirs=include_dirs,
         endpoint_id=endpoint.id if endpoint is not None else "",
         file_patterns=tuple(strategy.file_patterns),
+        layout=strategy.layout,
         ttl_s=strategy.ttl_minutes * 60,
+        idle_ttl_s=_idle_ttl_s(provider_type, endpoint),
         max_size_bytes=int(strategy.max_size_kb * 1024),
         keep=strategy.enabled if keep is None else keep,
+        renew=renew,
     )
+
+
+def _idle_ttl_s(provider_type: str, endpoint: Endpoint | None) -> float | None:
+    """After how many seconds without a call the provider has surely forgotten the text; None where it does not say.
+
+    Anthropic: 5 minutes or 1 hour from the last hit. OpenAI and Azure: at most an hour.
+    """
+    if provider_type == "anthropic" and endpoint is not None:
+        return 3600.0 if endpoint.provider_ttl == "1h" else 300.0
+    return 3600.0 if provider_type in {"openai", "azure"} else None
 
 
 def _start(root: Path, cwd: Path | None) -> Path:

@@ -18,6 +18,7 @@ class Request:
         cwd: Where relative references start; None for the current directory.
         include_dirs: Directories outside the root that references may reach.
         enable_cache: None for what the endpoint says; False packs for this call alone.
+        repack: Whether to drop the kept pack first.
         system: The system prompt.
         stream: Whether to ask for the answer piece by piece.
         params: Model parameters under OpenAI's names, such as `temperature` and `max_tokens`.
@@ -28,6 +29,7 @@ class Request:
     cwd: Path | None = None
     include_dirs: tuple[Path, ...] = ()
     enable_cache: bool | None = None
+    repack: bool = False
     system: str = ""
     stream: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -47,12 +47,12 @@ class _Worker:
         atexit.register(self._stop)
 
     def _serve(self) -> None:
-        asyncio.set_event_loop(self.loop)
         self.loop.run_forever()
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
-        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        if tasks:
+            self.loop.run_until_complete(asyncio.wait(tasks))
         self.loop.close()
 
     def _stop(self) -> None:

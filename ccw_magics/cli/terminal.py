@@ -34,6 +34,11 @@ class TerminalDisplay:
         else:
             sys.stderr.write(f"{text}\n")
 
+    @property
+    def has_shown(self) -> bool:
+        """Whether anything was written."""
+        return bool(self._last or self._note_chars)
+
     def tick(self) -> None:
         """Nothing is held back in a terminal."""
 

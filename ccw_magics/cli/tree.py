@@ -14,6 +14,7 @@ from ccw_magics.backends import local_model
 from ccw_magics.calls import worker
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
+from ccw_magics.context.pack import kib
 from ccw_magics.workspace import Workspace
 
 
@@ -61,14 +62,13 @@ def status(door: Door) -> str:
     """Show where things stand: project, config, endpoints, cache."""
     workspace = door.workspace
     store = workspace.config
-    packs = [pack for _, pack in workspace.cache.packs()]
     ids = [str(row[0]) for row in stats.endpoints(workspace).rows]
     lines = {
         "project": str(workspace.root),
         "config": f"{store.path}{'' if store.path.exists() else ' (not there yet: `init` writes an example)'}",
         "endpoints": ", ".join(ids) or "none",
         "default": workspace.default_endpoint_id() or "none",
-        "cache": f"{len(packs)} packs, {sum(pack.size_bytes for pack in packs):,} bytes in memory",
+        "cache": _cache_summary(workspace),
     }
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
@@ -122,11 +122,73 @@ def default(door: Door, endpoint_id: str) -> str:
     return f"default endpoint: {endpoint_id}"
 
 
-@tree.command()
+class _CacheGroup(click.Group):
+    """`cache SESSION` is short for `cache show SESSION`."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
+
+
+@tree.group(cls=_CacheGroup, invoke_without_command=True, context_settings=_CONTEXT)
+@click.pass_context
+def cache(context: click.Context) -> stats.Table | None:
+    """List the packs in the cache; `cache SESSION` lists the files of one."""
+    if context.invoked_subcommand is not None:
+        return None
+    context.obj.note(_cache_summary(context.obj.workspace))
+    return stats.cache(context.obj.workspace)
+
+
+@cache.command("show")
+@click.argument("session_id", metavar="SESSION")
 @click.pass_obj
-def cache(door: Door) -> stats.Table:
-    """List the packs in the cache."""
-    return stats.cache(door.workspace)
+def show_pack(door: Door, session_id: str) -> stats.Table:
+    """List the files of a pack, with how often each changed."""
+    return stats.pack_files(door.workspace, session_id)
+
+
+@cache.command("read")
+@click.argument("session_id", metavar="SESSION")
+@click.option("--offset", type=click.IntRange(min=0), default=0, help="Where to begin, in bytes.")
+@click.option("--limit", type=click.IntRange(min=1), default=65_536, help="At most so many bytes.")
+@click.pass_obj
+def read_pack(door: Door, session_id: str, offset: int, limit: int) -> str:
+    """Show a pack's text, as it is sent."""
+    page = door.workspace.cache.read(session_id, offset, limit)
+    if page is None:
+        raise click.UsageError(f"no such pack: {session_id}")
+    return page.text
+
+
+@cache.command("release")
+@click.argument("session_id", metavar="SESSION")
+@click.pass_obj
+def release_pack(door: Door, session_id: str) -> str:
+    """Forget a pack."""
+    return f"released {session_id}" if door.workspace.cache.release(session_id) else f"no such pack: {session_id}"
+
+
+@cache.command("clear")
+@click.pass_obj
+def clear_cache(door: Door) -> str:
+    """Forget all packs."""
+    return f"{door.workspace.cache.clear()} packs forgotten"
+
+
+@cache.command("cleanup")
+@click.pass_obj
+def clean_cache(door: Door) -> str:
+    """Forget the packs whose time is over."""
+    return f"{door.workspace.cache.cleanup()} packs forgotten"
+
+
+def _cache_summary(workspace: Workspace) -> str:
+    rows, settings = workspace.cache.rows(), workspace.cache.settings
+    total = sum(row.size_bytes for row in rows)
+    place = settings.directory or "memory only"
+    return f"{len(rows)} pack{'' if len(rows) == 1 else 's'}, {kib(total)} of {kib(settings.max_bytes)} ({place})"
 
 
 @tree.group(context_settings=_CONTEXT)
@@ -155,6 +217,7 @@ _ASK_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
     click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
     click.option("--no-cache", is_flag=True, help="Pack the files for this call alone and keep nothing."),
+    click.option("--repack", is_flag=True, help="Drop the kept pack first and lay the files out anew."),
     click.option("--cd", metavar="DIR", type=click.Path(path_type=Path), help="Where relative references start."),
     click.option(
         "--include-dirs",
@@ -196,6 +259,7 @@ def ask(door: Door, /, endpoint_id: str | None, **options: Any) -> Reply:
         cwd=_directory(options["cd"]),
         include_dirs=options["include_dirs"],
         enable_cache=False if options["no_cache"] else None,
+        repack=options["repack"],
         system=options["system"],
         stream=not options["no_stream"],
         params=params,

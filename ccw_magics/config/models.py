@@ -17,7 +17,7 @@ Models are frozen: the store hands out the ones it keeps. `model_copy(update={..
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Self
+from typing import Annotated, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -229,12 +229,14 @@ class CacheStrategy(_Model):
         ttl_minutes: Minutes a pack is kept.
         max_size_kb: Limit of a whole pack in KiB.
         file_patterns: Globs of the files that a reference to a directory brings in; empty for every text file.
+        layout: `stable` keeps sent text in place through edits; `fresh` is path order, always.
     """
 
     enabled: bool = True
     ttl_minutes: Number = Field(default=60, ge=0)
     max_size_kb: int = Field(default=512, gt=0)
     file_patterns: list[str] = Field(default_factory=list)
+    layout: Literal["stable", "fresh"] = "stable"
 
 
 class Endpoint(_Model):
@@ -247,6 +249,8 @@ class Endpoint(_Model):
         model: The model as the provider names it; for `local`, empty or the path of a GGUF file.
         description: A word about it.
         cache_strategy: How its context is packed and kept.
+        provider_ttl: How long the provider is asked to keep the context (Anthropic): `1h` is written at twice the
+            input price, `5m` at 1.25 times, and each hit begins the time anew.
         enabled: Whether it may be used.
         created_at: ISO 8601, UTC, with milliseconds.
         updated_at: Likewise.
@@ -258,6 +262,7 @@ class Endpoint(_Model):
     model: str = ""
     description: str | None = None
     cache_strategy: CacheStrategy = Field(default_factory=CacheStrategy)
+    provider_ttl: Literal["5m", "1h"] = "5m"
     enabled: bool = True
     created_at: str | None = None
     updated_at: str | None = None

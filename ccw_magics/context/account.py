@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import os
 from collections import defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 
+from ccw_magics.context.facts import Facts
 from ccw_magics.context.found import FoundFile, Skipped
+from ccw_magics.context.listing import CHANGED, LEFT_OUT, look_at, resolve_link
 from ccw_magics.context.names import show_name
-from ccw_magics.context.paths import join, real, relative
-from ccw_magics.context.places import LEFT_OUT, kind_of, link_reason
+from ccw_magics.context.paths import join, relative
 from ccw_magics.context.sensitive import holds_secrets
+from ccw_magics.context.stamps import Stamps
 
 SKIPPED_SHOWN = 200
 """Rows for one reason; a manifest is read by a person."""
@@ -22,43 +24,55 @@ class Account:
 
     Args:
         root: The project root's real path.
-        allowed: Real paths of the root and the included directories.
+        facts: What was asked of the file system.
+        stamps: Those of the files.
+        before: The files of the search before, whose objects serve again where they are equal.
     """
 
-    def __init__(self, root: bytes, allowed: list[bytes]) -> None:
+    def __init__(self, root: bytes, facts: Facts, stamps: Stamps, before: Iterable[FoundFile]) -> None:
         self._root = root
         self._prefix = join(root, b"")
-        self._allowed = allowed
+        self._facts = facts
+        self._stamps = stamps
+        self._before = {file.path: file for file in before}
         self._taken: dict[bytes, FoundFile] = {}
+        self._missing: list[bytes] = []
         self._skipped: dict[bytes, str] = {}
         self._warnings: dict[str, None] = {}
 
-    def take(self, path: bytes, *, is_link: bool, exactly: bool = False) -> FoundFile | None:
-        """Take a file, or note why not.
+    def take_listed(self, paths: Sequence[bytes]) -> Iterator[FoundFile]:
+        """Take regular files, or note why not.
+
+        Args:
+            paths: Absolute real paths.
+        """
+        self._stamps.look(paths)
+        for path in paths:
+            file = self._taken.get(path) or self._take(path, path)
+            if file:
+                yield file
+
+    def take(self, path: bytes, places: tuple[bytes, ...], *, exactly: bool = False) -> FoundFile | None:
+        """Take whatever stands there, or note why not.
 
         Args:
             path: Its absolute path, real but for the last component.
-            is_link: Whether it is a symbolic link.
+            places: Real paths that a symbolic link may lead into.
             exactly: Whether a reference names it.
         """
         if path in self._taken:
             return self._taken[path]
-        target, reason = (real(path), link_reason(path, self._allowed)) if is_link else (path, "")
-        if reason == LEFT_OUT and exactly:
-            reason = ""
-        try:
-            status = os.lstat(target)
-        except OSError as error:
-            self.leave(path, reason or f"cannot be read: {error.strerror}")
-            return None
-        reason = reason or kind_of(status.st_mode) or self._secrecy(path, target, exactly=exactly)
-        if reason:
+        look = self._facts.ask(look_at, path)
+        target, reason = self._facts.ask(resolve_link, path, places) if look.is_link else (path, look.kind)
+        if reason and not (reason == LEFT_OUT and exactly):
             self.leave(path, reason)
             return None
-        signature = (status.st_mtime_ns, status.st_size, status.st_ino, status.st_ctime_ns)
-        file = FoundFile(self.shown(path), target, status.st_size, signature)
-        self._taken[path] = file
-        return file
+        self._stamps.look((target,))
+        return self._take(path, target, exactly=exactly)
+
+    def watched(self) -> list[bytes]:
+        """Where the files are that the account depends on, those among them that could not be seen included."""
+        return [file.location for file in self._taken.values()] + self._missing
 
     def leave(self, path: bytes, reason: str) -> None:
         """Note that something was left out; of a directory, pass the path with a slash at its end."""
@@ -89,6 +103,20 @@ class Account:
     def warnings(self) -> tuple[str, ...]:
         """What the user should know, one line each."""
         return tuple(self._warnings)
+
+    def _take(self, path: bytes, target: bytes, *, exactly: bool = False) -> FoundFile | None:
+        signature = self._stamps.get(target)
+        if signature is None:
+            self._missing.append(target)
+            self.leave(path, look_at(target).kind or CHANGED)
+            return None
+        if reason := self._secrecy(path, target, exactly=exactly):
+            self.leave(path, reason)
+            return None
+        file = FoundFile(self.shown(path), target, signature[1], signature)
+        same = self._before.get(file.path)
+        self._taken[path] = same if same is not None and same == file else file
+        return self._taken[path]
 
     def _secrecy(self, path: bytes, target: bytes, *, exactly: bool) -> str:
         """The reason to leave out a file that holds secrets; where it was named, only warn."""

@@ -1,108 +1,355 @@
-"""Packs kept in memory, so that a call after nothing changed reads no file."""
+"""Packs kept in memory and on disk: by time, by use, and within a limit.
+
+What a process has in memory is only taken as it is while the file on disk has the same session and revision: so
+kernels and commands go on with one prefix, whoever extended it last. Where the disk cannot be used, packs live in
+memory and say so once.
+"""
 
 from __future__ import annotations
 
-import secrets
-from collections.abc import Callable, Iterator
+import sqlite3
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from threading import Lock
+from pathlib import Path
+from threading import RLock
+from typing import Final, NamedTuple, TypeVar
 
-from ccw_magics.context.files import find_files
-from ccw_magics.context.found import Found, FoundFile
-from ccw_magics.context.pack import Pack, PackRequest
-from ccw_magics.context.packer import PackedText, pack_files
+from ccw_magics.context.pack import Pack, PackKey, PackRequest
+from ccw_magics.context.packstore import PackStore, Row, is_busy, is_out_of_order
+from ccw_magics.context.session import Session
+
+T = TypeVar("T")
+U = TypeVar("U")
+
+TRIES: Final = 3
+"""How often a pack is made anew where another process extended it meanwhile, before it gets a name of its own."""
+TOUCH_PERIOD: Final = timedelta(seconds=30)
+"""A hit is noted on disk at most this often: the order of use matters, the second does not."""
+DEFAULT_MAX_BYTES: Final = 100 * 1024 * 1024
 
 
 @dataclass(frozen=True)
-class _Entry:
-    """A kept pack and the files it was made from."""
+class CacheSettings:
+    """Where packs are kept.
 
-    pack: Pack
-    files: tuple[FoundFile, ...]
+    Attributes:
+        directory: None for memory alone.
+        max_bytes: Limit of all packs together.
+    """
+
+    directory: Path | None = None
+    max_bytes: int = DEFAULT_MAX_BYTES
+
+
+class Page(NamedTuple):
+    """A part of a pack's text.
+
+    Attributes:
+        text: Whole characters.
+        offset: Where it begins, in bytes; moved on to the next character where the one asked for was inside one.
+        next_offset: Where the next page begins; None at the end.
+        total_bytes: Size of the whole text.
+    """
+
+    text: str
+    offset: int
+    next_offset: int | None
+    total_bytes: int
+
+
+class FileRow(NamedTuple):
+    """A file in a pack.
+
+    Attributes:
+        path: Relative to the root.
+        size_bytes: Of its text.
+        changes: How often it changed while the pack lived.
+    """
+
+    path: str
+    size_bytes: int
+    changes: int
+
+
+@dataclass
+class _Disk:
+    """The store of one setting, or why there is none."""
+
+    settings: CacheSettings
+    store: PackStore | None = None
+    trouble: str = ""
+    told: bool = False
+
+    def open(self) -> None:
+        """Open the store, if the settings name a place."""
+        if self.settings.directory is None:
+            return
+        try:
+            self.store = PackStore(self.settings.directory, self.settings.max_bytes)
+        except (sqlite3.Error, OSError) as error:
+            self.fail(error)
+
+    def fail(self, error: Exception) -> None:
+        """Put a damaged file aside; wait for a busy one; where the place cannot be used, go on in memory."""
+        if is_busy(error):
+            return
+        if self.store is not None and not is_out_of_order(error):
+            self.store.set_aside()
+            self.store, self.settings = None, CacheSettings()  # opened anew at the next use
+            return
+        self.store = None
+        self.trouble = f"the cache in {self.settings.directory} cannot be used ({error}); packs are kept in memory only"
 
 
 class ContextCache:
-    """One pack for each root, endpoint, set of references and limits; a pack lives until its TTL.
+    """One pack for each root, endpoint and set of references.
 
     Args:
-        now: The clock, for tests; UTC.
+        settings: Asked at each use, since the config may change.
+        now: The clock, for tests and replays; UTC.
     """
 
-    def __init__(self, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        settings: Callable[[], CacheSettings] = CacheSettings,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._settings = settings
         self._now = now
-        self._entries: dict[PackRequest, _Entry] = {}
-        self._lock = Lock()
+        self._lock = RLock()
+        self._sessions: dict[PackKey, Session] = {}
+        self._disk = _Disk(CacheSettings())
+        self._touched: dict[str, datetime] = {}
 
     def pack(self, request: PackRequest) -> Pack:
-        """The pack for a request: the kept one where nothing changed, else a new revision.
+        """The pack for a request, as the files are now.
 
         Raises:
             PatternError: A reference leads outside the root and the included directories.
-            ContextTooLarge: The text would pass its limit.
+            ContextTooLarge: The text would pass its limit; nothing is ever cut silently.
         """
-        found = find_files(
-            request.references,
-            root=request.root,
-            cwd=request.cwd,
-            include_dirs=request.include_dirs,
-            file_patterns=request.file_patterns,
-        )
         if not request.keep:
-            return self._build(request, found, None)
+            return Session().refresh(request, self._now())
         with self._lock:
-            self._drop_expired()
-            before = self._entries.get(request)
-            if before is not None and before.files == found.files:
-                pack = replace(before.pack, status="hit", reused_bytes=before.pack.size_bytes)
-            else:
-                pack = self._build(request, found, before.pack if before is not None else None)
-            self._entries[request] = _Entry(pack, found.files)
+            return self._warned(self._kept(request))
+
+    def rows(self) -> list[Row]:
+        """The kept packs, those of other processes included, the last used first."""
+        with self._lock:
+            rows = self._rows()
+            known = {row.session_id for row in rows}
+            own = [_row(key, session) for key, session in self._sessions.items() if session.session_id not in known]
+        return sorted((*rows, *own), key=lambda row: row.used_at, reverse=True)
+
+    def files(self, session_id: str) -> list[FileRow]:
+        """What is in a pack, file by file, by path; nothing where there is no such pack."""
+        session = self._find(session_id)
+        if session is None:
+            return []
+        return [
+            FileRow(path, session.seen[path].size_bytes, session.packing.changes.get(path, 0))
+            for path in sorted(session.packing.paths)
+        ]
+
+    def read(self, session_id: str, offset: int = 0, limit: int = 65_536) -> Page | None:
+        """A part of a pack's text, by bytes, without cutting a character; None where there is no such pack.
+
+        Args:
+            session_id: The pack.
+            offset: Where to begin, in bytes.
+            limit: At most so many bytes, but one whole character at least.
+        """
+        session = self._find(session_id)
+        if session is None:
+            return None
+        text = session.packing.text()
+        return _page(b"".join((*text.blocks, text.tail)), max(0, offset), limit)
+
+    def release(self, session_id: str) -> bool:
+        """Forget a pack; False where there is none of this name."""
+        with self._lock:
+            own = [key for key, session in self._sessions.items() if session.session_id == session_id]
+            for key in own:
+                del self._sessions[key]
+            return self._on_disk(lambda store: store.release(session_id), False) or bool(own)
+
+    def clear(self) -> int:
+        """Forget all packs; how many there were. Nothing is deleted that the cache did not write."""
+        with self._lock:
+            count = len(self.rows())
+            self._sessions.clear()
+            self._on_disk(PackStore.clear, 0)
+            return count
+
+    def cleanup(self) -> int:
+        """Forget the packs whose time is over; how many there were."""
+        with self._lock:
+            now = self._now()
+            over = [key for key, session in self._sessions.items() if session.pack and session.pack.expires_at <= now]
+            for key in over:
+                del self._sessions[key]
+            return max(len(over), self._on_disk(lambda store: store.drop_expired(now), 0))
+
+    def close(self) -> None:
+        """Give the store back; a later call opens it again."""
+        with self._lock:
+            if self._disk.store is not None:
+                self._disk.store.close()
+            self._disk = _Disk(CacheSettings())
+
+    @property
+    def settings(self) -> CacheSettings:
+        """Where packs are kept, and within which limit."""
+        return self._settings()
+
+    def _kept(self, request: PackRequest) -> Pack:
+        key = request.key
+        if request.renew:
+            self._renew(key)
+        for _ in range(TRIES):
+            session = self._session(key)
+            revision_before = session.revision
+            pack = self._refreshed(key, session, request)
+            saved = self._save(key, session, revision_before)
+            if saved:
+                return pack
+            if saved is None:
+                break
+            del self._sessions[key]  # another process wrote a newer revision: go on from that one
+        # What could not be written has a name of its own: somebody else may write another text under the old one.
+        self._sessions[key] = session
+        session.fork()
+        return replace(pack, session_id=session.session_id)
+
+    def _session(self, key: PackKey) -> Session:
+        """The newest state of a pack: what is in memory, if nobody went on from it, else what is on disk."""
+        session = self._sessions.get(key)
+        current = self._on_disk(lambda store: store.current(key), None)
+        if session is not None and current == (session.session_id, session.revision):
+            return session
+        if current is None:
+            if session is not None and session.is_stored:
+                session.fork()  # gone from the disk; others may have gone on under its name
+            return session or Session()
+        return self._on_disk(lambda store: store.load(key), None) or Session()
+
+    def _refreshed(self, key: PackKey, session: Session, request: PackRequest) -> Pack:
+        self._sessions.pop(key, None)  # an error leaves no half-made state behind
+        pack = session.refresh(request, self._now())
+        self._sessions[key] = session
+        self._evict(key)
         return pack
 
-    def packs(self) -> Iterator[tuple[str, Pack]]:
-        """Each kept pack with its endpoint's id."""
+    def _save(self, key: PackKey, session: Session, revision_before: int) -> bool | None:
+        """Write a session's state; False where another process was faster, None where it cannot be written."""
+        if self._store() is None:
+            return True
+        if session.is_stored and session.is_hit and session.revision == revision_before:
+            self._touch(session)
+            return True
+        if session.packing.size_bytes > self._disk.settings.max_bytes:
+            self._on_disk(lambda store: store.release(session.session_id), False)
+            return None if session.is_stored else True
+        return self._on_disk(lambda store: store.save(key, session, revision_before), None)
+
+    def _touch(self, session: Session) -> None:
+        assert session.used_at is not None
+        touched = self._touched.get(session.session_id)
+        if touched is None or session.used_at - touched > TOUCH_PERIOD:
+            self._touched[session.session_id] = session.used_at
+            self._on_disk(lambda store: store.touch(session), None)
+
+    def _renew(self, key: PackKey) -> None:
+        """Drop the kept pack, and its disk copy."""
+        current = self._on_disk(lambda store: store.current(key), None)
+        if current is not None:
+            self._on_disk(lambda store: store.release(current[0]), False)
+        self._sessions.pop(key, None)
+
+    def _evict(self, newest: PackKey) -> None:
+        """Keep what is in memory within the limit; the last used stay."""
+        by_use = sorted(self._sessions, key=lambda key: (key == newest, self._sessions[key].used_at), reverse=True)
+        total = 0
+        for key in by_use:
+            total += self._sessions[key].packing.size_bytes
+            if total > self._disk.settings.max_bytes and key != newest:
+                del self._sessions[key]
+
+    def _find(self, session_id: str) -> Session | None:
         with self._lock:
-            self._drop_expired()
-            entries = list(self._entries.items())
-        for request, entry in entries:
-            yield request.endpoint_id, entry.pack
+            for session in self._sessions.values():
+                if session.session_id == session_id:
+                    return session
+            keys = [row.key for row in self._rows() if row.session_id == session_id]
+            return self._on_disk(lambda store: store.load(keys[0]), None) if keys else None
 
-    def _drop_expired(self) -> None:
-        now = self._now()
-        self._entries = {request: entry for request, entry in self._entries.items() if entry.pack.expires_at > now}
+    def _rows(self) -> list[Row]:
+        nothing: list[Row] = []
+        return self._on_disk(PackStore.rows, nothing)
 
-    def _build(self, request: PackRequest, found: Found, before: Pack | None) -> Pack:
-        packed = pack_files(
-            found.files, max_size_bytes=request.max_size_bytes, max_file_size_bytes=request.max_file_size_bytes
-        )
-        now = self._now()
-        return Pack(
-            session_id=before.session_id if before is not None else secrets.token_hex(6),
-            revision=_revision(packed, before),
-            references=request.references,
-            files=packed.files,
-            sizes_bytes=packed.sizes_bytes,
-            skipped=(*found.skipped, *packed.skipped),
-            unmatched=found.unmatched,
-            found_in=tuple((reference, match.base) for reference, match in found.matches.items()),
-            warnings=(*found.warnings, *packed.warnings),
-            size_bytes=len(packed.text.encode()),
-            reused_bytes=_shared_bytes(before.text, packed.text) if before is not None else 0,
-            created_at=before.created_at if before is not None else now,
-            expires_at=before.expires_at if before is not None else now + timedelta(seconds=request.ttl_s),
-            status="rebuilt",
-            blocks=(packed.text,) if packed.text else (),
-        )
+    def _on_disk(self, action: Callable[[PackStore], T], otherwise: U) -> T | U:
+        """Do something with the store; what fails there leaves memory, and the call, alone."""
+        store = self._store()
+        if store is None:
+            return otherwise
+        try:
+            return action(store)
+        except (sqlite3.Error, OSError, ValueError) as error:
+            self._disk.fail(error)
+        return otherwise
 
+    def _store(self) -> PackStore | None:
+        settings = self._settings()
+        if settings != self._disk.settings:
+            if self._disk.store is not None:
+                self._disk.store.close()
+            self._disk = _Disk(settings)
+            self._disk.open()
+        return self._disk.store
 
-def _revision(packed: PackedText, before: Pack | None) -> int:
-    if before is None:
-        return 1
-    return before.revision + (packed.text != before.text)
+    def _warned(self, pack: Pack) -> Pack:
+        """Say once that packs are kept in memory only."""
+        if not self._disk.trouble or self._disk.told:
+            return pack
+        self._disk.told = True
+        return replace(pack, warnings=(*pack.warnings, self._disk.trouble))
 
 
-def _shared_bytes(before: str, now: str) -> int:
-    """The size of the longest common prefix."""
-    shared = next((n for n, (a, b) in enumerate(zip(before, now, strict=False)) if a != b), min(len(before), len(now)))
-    return len(now[:shared].encode())
+def _row(key: PackKey, session: Session) -> Row:
+    pack = session.pack
+    assert pack is not None
+    return Row(
+        key=key,
+        session_id=session.session_id,
+        revision=session.revision,
+        created_at=pack.created_at,
+        used_at=session.used_at or pack.created_at,
+        expires_at=pack.expires_at,
+        hits=session.hits,
+        size_bytes=pack.size_bytes,
+        reused_bytes=pack.reused_bytes,
+        status=pack.status,
+        files=len(pack.files),
+    )
+
+
+def _page(text: bytes, offset: int, limit: int) -> Page:
+    offset = _character_at(text, min(offset, len(text)))
+    end = min(len(text), offset + max(0, limit))
+    while end > offset and end < len(text) and _is_inside(text[end]):
+        end -= 1
+    if end == offset:
+        end = _character_at(text, min(offset + 1, len(text)))
+    return Page(text[offset:end].decode(), offset, end if end < len(text) else None, len(text))
+
+
+def _character_at(text: bytes, offset: int) -> int:
+    while offset < len(text) and _is_inside(text[offset]):
+        offset += 1
+    return offset
+
+
+def _is_inside(byte: int) -> bool:
+    """Whether a byte of UTF-8 continues a character."""
+    return byte & 0xC0 == 0x80  # noqa: PLR2004 - UTF-8's own figures

@@ -15,7 +15,9 @@ class FoundFile(NamedTuple):
             there: `../lib/a.py`.
         location: Where to read it: an absolute path as the file system has it; for a symbolic link, its target.
         size_bytes: Its size when it was found.
-        signature: mtime in ns, size in bytes, inode, ctime in ns: two that differ mean that it may have changed.
+        signature: mtime in ns, size in bytes, inode, ctime in ns. What was read under an equal one is still the file's
+            content; two that differ mean that it may have changed. One taken within the clock's grain of a change
+            has a number below zero at its end and equals none taken later (`stamps.Stamps.get`).
     """
 
     path: str

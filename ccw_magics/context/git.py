@@ -5,19 +5,54 @@ damaged index) means only that git has nothing to say.
 """
 
 # A path is bytes here, which pathlib does not take.
-# ruff: noqa: PTH111, PTH112, PTH113, PTH116, PTH118, PTH120, PTH123
+# ruff: noqa: PTH111, PTH112, PTH113, PTH118, PTH120, PTH123
 
 from __future__ import annotations
 
 import functools
 import os
 import subprocess
+import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+
+from ccw_magics.context.stamps import stamp
 
 TIMEOUT_S = 10.0
 """Longest wait for git; a list of a million files takes it about a second."""
 
 _OPTIONS = ("-c", "core.fsmonitor=false", "-c", "core.untrackedCache=false")
+
+
+@dataclass(frozen=True)
+class Repository:
+    """Where a repository keeps its things.
+
+    Attributes:
+        top: The top level of its tree.
+        own: Its directory: `.git`, or where a worktree's or submodule's `.git` file leads.
+        common: The directory that its worktrees share.
+        links: The files that lead there, existing or not; none where `.git` is a directory.
+    """
+
+    top: bytes
+    own: bytes
+    common: bytes
+    links: tuple[bytes, ...] = ()
+
+    @property
+    def index(self) -> bytes:
+        """The file that says what git tracks."""
+        return os.path.join(self.own, b"index")
+
+    def exclude_files(self) -> Iterator[bytes]:
+        """The ignore files that stand outside the tree, the stronger first."""
+        yield os.path.join(self.common, b"info", b"exclude")
+        settings = settings_files(self)
+        now_ns = time.time_ns()
+        chosen = _excludes_file(self.top, settings, tuple(stamp(path, now_ns, os.stat) for path in settings))
+        if chosen != b"":
+            yield chosen or _xdg(b"ignore")
 
 
 def top_level(directory: bytes) -> bytes | None:
@@ -35,18 +70,29 @@ def top_level(directory: bytes) -> bytes | None:
         directory = parent
 
 
-def exclude_files(top: bytes) -> Iterator[bytes]:
-    """The ignore files of a repository that stand outside its tree, the stronger first.
+def repository_at(top: bytes) -> Repository:
+    """The repository of a top level.
 
     Args:
-        top: The repository's top level.
+        top: As `top_level` gives it.
     """
-    yield os.path.join(_common_directory(top), b"info", b"exclude")
-    own = os.path.join(_common_directory(top), b"config")
-    configs = (_home(b".gitconfig"), _xdg(b"config"), b"/etc/gitconfig", own)
-    chosen = _excludes_file(top, tuple(map(_stamp, configs)), os.environ.get("GIT_CONFIG_GLOBAL"))
-    if chosen != b"":
-        yield chosen or _xdg(b"ignore")
+    link = os.path.join(top, b".git")
+    if os.path.isdir(link):
+        return Repository(top, link, link)
+    own = os.path.join(top, _first_line(link).removeprefix(b"gitdir:").strip())
+    to_common = os.path.join(own, b"commondir")
+    return Repository(top, own, os.path.normpath(os.path.join(own, _first_line(to_common))), (link, to_common))
+
+
+def settings_files(repository: Repository) -> tuple[bytes, ...]:
+    """The files that git reads its settings from, existing or not; not those that they include.
+
+    Args:
+        repository: A repository, whose own settings are among them.
+    """
+    chosen = os.environ.get("GIT_CONFIG_GLOBAL")
+    own = (os.fsencode(chosen),) if chosen else (_home(b".gitconfig"), _xdg(b"config"))
+    return (*own, b"/etc/gitconfig", os.path.join(repository.common, b"config"))
 
 
 class TrackedFiles:
@@ -59,10 +105,13 @@ class TrackedFiles:
     def __init__(self, directory: bytes) -> None:
         command = ["git", *_OPTIONS, "ls-files", "-z", "--cached", "--ignored", "--exclude-standard"]
         self._process = _start(command, directory)
+        self._paths: list[bytes] | None = None
 
     def paths(self) -> list[bytes]:
         """Their paths; empty where git cannot say."""
-        return [path for path in (_output(self._process) or b"").split(b"\0") if path]
+        if self._paths is None:
+            self._paths = [path for path in (_output(self._process) or b"").split(b"\0") if path]
+        return self._paths
 
     def close(self) -> None:
         """End git if it still runs."""
@@ -72,20 +121,10 @@ class TrackedFiles:
 
 
 @functools.lru_cache(maxsize=64)
-def _excludes_file(top: bytes, stamps: tuple[object, ...], config: str | None) -> bytes | None:  # noqa: ARG001 - keys
+def _excludes_file(top: bytes, settings: tuple[bytes, ...], stamps: tuple[object, ...]) -> bytes | None:  # noqa: ARG001 - keys
     """`core.excludesFile` as git resolves it, includes and all; asked anew when a config file changes."""
     output = _output(_start(["git", "config", "-z", "--type=path", "--get", "core.excludesFile"], top))
     return None if output is None else os.path.join(top, output.rstrip(b"\0")) if output.rstrip(b"\0") else b""
-
-
-def _common_directory(top: bytes) -> bytes:
-    """The repository's own directory: `.git`, or where a worktree's or submodule's `.git` file leads."""
-    directory = os.path.join(top, b".git")
-    if os.path.isdir(directory):
-        return directory
-    link = _first_line(directory).removeprefix(b"gitdir:").strip()
-    directory = os.path.join(top, link)
-    return os.path.normpath(os.path.join(directory, _first_line(os.path.join(directory, b"commondir"))))
 
 
 def _first_line(path: bytes) -> bytes:
@@ -105,14 +144,6 @@ def _home(name: bytes) -> bytes:
 def _xdg(name: bytes) -> bytes:
     base = os.environ.get("XDG_CONFIG_HOME")
     return os.path.join(os.fsencode(base) if base else _home(b".config"), b"git", name)
-
-
-def _stamp(path: bytes) -> tuple[bytes, int, int] | None:
-    try:
-        status = os.stat(path)
-    except OSError:
-        return None
-    return path, status.st_mtime_ns, status.st_size
 
 
 def _start(command: list[str], directory: bytes) -> subprocess.Popen[bytes] | None:

@@ -2,15 +2,43 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, fields
 from datetime import datetime
+from functools import cached_property
 from pathlib import Path
-from typing import Literal
+from typing import Final, Literal, NamedTuple
 
 from ccw_magics.context.found import Skipped
-from ccw_magics.context.packer import largest
 
 Status = Literal["hit", "extended", "rebuilt"]
+Layout = Literal["stable", "fresh"]
+
+LARGEST_SHOWN: Final = 10
+
+
+class PackKey(NamedTuple):
+    """What makes a pack one and the same: there is one for each root, endpoint and set of references.
+
+    Attributes:
+        root: The project root.
+        endpoint_id: Whose pack it is; endpoints do not share packs.
+        references: The set of references, sorted.
+        cwd: Where relative references start.
+        include_dirs: Directories outside the root that references may reach.
+        file_patterns: Which files a reference to a directory brings in; empty for every text file.
+        max_file_size_bytes: Limit of one file.
+        layout: `stable` keeps sent text in place; `fresh` is path order, always.
+    """
+
+    root: str
+    endpoint_id: str
+    references: tuple[str, ...]
+    cwd: str
+    include_dirs: tuple[str, ...]
+    file_patterns: tuple[str, ...]
+    max_file_size_bytes: int
+    layout: str
 
 
 @dataclass(frozen=True)
@@ -22,12 +50,16 @@ class PackRequest:
         root: The project root; paths in the pack are relative to it.
         cwd: Where relative references start; None for the root.
         include_dirs: Directories outside the root that references may reach.
-        endpoint_id: Whose pack it is; endpoints do not share packs.
+        endpoint_id: Whose pack it is.
         file_patterns: Which files a reference to a directory brings in; empty for every text file.
-        ttl_s: Seconds that a pack lives, counted from its creation.
+        layout: `stable` or `fresh`.
+        ttl_s: Seconds that the base of a pack lives.
+        idle_ttl_s: Seconds without a call after which the provider's cache has surely forgotten the text, so that
+            keeping it in place buys nothing; None where that is not known.
         max_size_bytes: Limit of the whole text.
         max_file_size_bytes: Limit of one file.
         keep: Whether to look for the pack in the cache and keep it there; otherwise it is made for one call alone.
+        renew: Whether to drop the kept pack first.
     """
 
     references: tuple[str, ...]
@@ -36,10 +68,27 @@ class PackRequest:
     include_dirs: tuple[Path, ...] = ()
     endpoint_id: str = ""
     file_patterns: tuple[str, ...] = ()
+    layout: Layout = "stable"
     ttl_s: float = 3600.0
+    idle_ttl_s: float | None = None
     max_size_bytes: int = 512 * 1024
     max_file_size_bytes: int = 1024 * 1024
     keep: bool = True
+    renew: bool = False
+
+    @property
+    def key(self) -> PackKey:
+        """The pack that this asks for; limits of time and size do not make another one."""
+        return PackKey(
+            root=str(self.root),
+            endpoint_id=self.endpoint_id,
+            references=tuple(sorted({reference.removeprefix("@") for reference in self.references})),
+            cwd=str(self.cwd or self.root),
+            include_dirs=tuple(map(str, self.include_dirs)),
+            file_patterns=self.file_patterns,
+            max_file_size_bytes=self.max_file_size_bytes,
+            layout=self.layout,
+        )
 
 
 @dataclass(frozen=True)
@@ -49,7 +98,7 @@ class PackHandle:
     Attributes:
         session_id: Stable as long as the pack lives.
         revision: One more for each change of content, from 1.
-        references: The references as given, each with its `@`.
+        references: The references as given.
         files: Paths relative to the root, sorted.
         sizes_bytes: The size of each file, in the same order.
         skipped: What was left out, and why.
@@ -57,10 +106,10 @@ class PackHandle:
         found_in: For each reference that matched, where it was found: `cwd`, `root` or an included directory.
         warnings: What the user should know: a secret that was named, text read with replacement characters.
         size_bytes: The text's size in UTF-8.
-        reused_bytes: The prefix shared with the revision before.
-        created_at: When the pack was first built, in UTC.
+        reused_bytes: The prefix shared with the revision before; all of it for a hit.
+        created_at: When the pack's base was built, in UTC.
         expires_at: When it will be built anew, in UTC.
-        status: `hit` (nothing changed), `extended` (the text before is still the prefix) or `rebuilt`.
+        status: `hit` (nothing changed), `extended` (the blocks before are still the prefix) or `rebuilt`.
     """
 
     session_id: str
@@ -85,27 +134,50 @@ class PackHandle:
 
 @dataclass(frozen=True, repr=False)
 class Pack(PackHandle):
-    """The handle and the text.
+    """The handle and the text, which is held as UTF-8: one emoji would make a str four bytes a character.
 
     Attributes:
-        blocks: What is kept: once sent, a block never changes until the pack is rebuilt.
-        tail: What is rewritten each time, behind the blocks; may be empty.
+        kept: What is kept, one part for each block; a block never changes until the pack is rebuilt.
+        rest: What is rewritten with each change, behind the blocks; may be empty.
+        kept_before: How many of the blocks the call before had sent.
     """
 
-    blocks: tuple[str, ...] = ()
-    tail: str = ""
+    kept: tuple[bytes, ...] = ()
+    rest: bytes = b""
+    kept_before: int = 0
 
     @property
+    def blocks(self) -> tuple[str, ...]:
+        """What is kept: the base, then one for each kept extension."""
+        return tuple(block.decode() for block in self.kept)
+
+    @property
+    def tail(self) -> str:
+        """What is rewritten each time."""
+        return self.rest.decode()
+
+    @cached_property
     def text(self) -> str:
         """Blocks and tail, joined: what is sent."""
-        return "".join((*self.blocks, self.tail))
+        return b"".join((*self.kept, self.rest)).decode()
 
     def handle(self) -> PackHandle:
         """This pack without its text."""
-        return PackHandle(**{name: getattr(self, name) for name in PackHandle.__dataclass_fields__})
+        return PackHandle(**{field.name: getattr(self, field.name) for field in fields(PackHandle)})
 
     def __repr__(self) -> str:
         return (
             f"<Pack {self.session_id} revision {self.revision}: {len(self.files)} files, "
             f"{self.size_bytes:,} bytes, {self.status}>"
         )
+
+
+def largest(sizes_bytes: Iterable[tuple[str, int]]) -> str:
+    """The largest files with their sizes, for an error's hint."""
+    ordered = sorted(sizes_bytes, key=lambda item: (-item[1], item[0]))
+    return ", ".join(f"{path} ({kib(size)})" for path, size in ordered[:LARGEST_SHOWN])
+
+
+def kib(size_bytes: int) -> str:
+    """A size as a person reads it."""
+    return f"{size_bytes / 1024:,.1f} KiB"

@@ -7,6 +7,7 @@ import stat
 from typing import NamedTuple
 
 from ccw_magics.context.found import FoundFile, Skipped
+from ccw_magics.context.stamps import signature_of
 
 BINARY_PROBE_BYTES = 8192
 """A NUL in this many first bytes makes a file binary, about as git tells (it looks at 8,000)."""
@@ -35,7 +36,7 @@ def read_text(file: FoundFile) -> ReadResult | Skipped:
         file: A file that `find_files` gave.
     """
     try:
-        data = _read_at_rest(file.location)
+        data = _read_at_rest(file)
     except OSError as error:
         return Skipped(file.path, f"cannot be read: {error.strerror or error}")
     if isinstance(data, str):
@@ -55,21 +56,23 @@ def _as_utf8(data: bytes) -> ReadResult:
     return ReadResult(data, replaced=False)
 
 
-def _read_at_rest(location: bytes) -> bytes | str:
+def _read_at_rest(file: FoundFile) -> bytes | str:
     """The content between two equal stats, or why there is none: it may be being saved at this moment."""
+    before = file.signature
     for _ in range(_ATTEMPTS):
         # A FIFO opened without O_NONBLOCK waits for its writer; a name can become one after it was listed.
-        descriptor = os.open(location, _FLAGS)
+        descriptor = os.open(file.location, _FLAGS)
         try:
-            before = os.fstat(descriptor)
-            if not stat.S_ISREG(before.st_mode):
-                return "not a regular file"
-            data = _read_all(descriptor, before.st_size)
-            after = os.fstat(descriptor)
+            data = _read_all(descriptor, before[1])
+            status = os.fstat(descriptor)
         finally:
             os.close(descriptor)
-        if (before.st_mtime_ns, before.st_size) == (after.st_mtime_ns, after.st_size):
+        if not stat.S_ISREG(status.st_mode):
+            return "not a regular file"
+        after = signature_of(status)
+        if after == before:
             return data
+        before = after
     return "changes while it is read"
 
 

@@ -6,27 +6,31 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
 
 from ccw_magics.context.globs import Glob, NameTest, Plan, name_filter, parse_glob
+from ccw_magics.context.listing import Listing
 from ccw_magics.context.paths import join
-from ccw_magics.context.places import Listing, Place
+from ccw_magics.context.places import Place
 from ccw_magics.context.sensitive import LEFT_OUT_DIRECTORIES
 
 
-class Hit(NamedTuple):
-    """A file that answers to a glob.
+@dataclass
+class Hits:
+    """What answers to a glob, as absolute paths.
 
     Attributes:
-        path: Its absolute path.
-        is_link: Whether it is a symbolic link.
-        reason: Why it is left out; empty where it is not.
+        files: Regular files.
+        links: Symbolic links that are not directories' names.
+        left_out: Files that are left out, each with the reason.
+        not_entered: Directories that are left out though they might hold more, each with the reason.
     """
 
-    path: bytes
-    is_link: bool = False
-    reason: str = ""
+    files: list[bytes] = field(default_factory=list)
+    links: list[bytes] = field(default_factory=list)
+    left_out: dict[bytes, str] = field(default_factory=dict)
+    not_entered: dict[bytes, str] = field(default_factory=dict)
 
 
 class FileFilter:
@@ -55,9 +59,7 @@ class FileFilter:
         return bool(plan and (plan.everything or (plan.names and plan.names(name))))
 
 
-def walk(
-    place: Place, glob: Glob, start: bytes, file_filter: FileFilter, leave_out: Callable[[bytes, str], None]
-) -> Iterator[Hit]:
+def walk(place: Place, glob: Glob, start: bytes, file_filter: FileFilter) -> Hits:
     """The files below a directory that a glob means.
 
     Args:
@@ -65,31 +67,31 @@ def walk(
         glob: What to look for, relative to `start`.
         start: A real path in the place.
         file_filter: What to take of a directory that is meant as a whole.
-        leave_out: Called with each directory that is not entered though it might hold more, and the reason.
     """
+    hits = Hits()
     pending = [(start, glob.start)]
     while pending:
         directory, states = pending.pop()
         listing = place.listing(directory)
         if listing.error:
-            leave_out(directory, listing.error)
-        if listing.files or listing.files_left_out:
-            plan = glob.plan(states)
-            wanted = _either(plan, _test(place, directory, file_filter)) if plan.everything else plan.names
-            if wanted:
-                yield from _hits(listing, directory, wanted)
+            hits.not_entered[directory] = listing.error
+        plan = glob.plan(states)
+        wanted = _either(plan, _test(place, directory, file_filter)) if plan.everything else plan.names
+        if wanted:
+            _add(hits, listing, join(directory, b""), wanted)
         for name in listing.directories:
             if inside := glob.enter(states, name):
                 pending.append((join(directory, name), inside))  # noqa: PERF401 - a name for it saves the second call
-        for name, reason in listing.directories_left_out.items():
+        for name, reason in listing.directories_left_out:
             path = join(directory, name)
             if inside := glob.enter(states, name, spelled=True):
                 pending.append((path, inside))
             elif glob.enter(states, name):
-                leave_out(path, reason)
+                hits.not_entered[path] = reason
+    return hits
 
 
-def tracked(place: Place, glob: Glob, start: bytes, file_filter: FileFilter) -> Iterator[Hit]:
+def tracked(place: Place, glob: Glob, start: bytes, file_filter: FileFilter) -> Iterator[bytes]:
     """Files that the glob means, that git ignores, and that it tracks all the same.
 
     Args:
@@ -108,16 +110,15 @@ def tracked(place: Place, glob: Glob, start: bytes, file_filter: FileFilter) -> 
         in_directory = plan.everything and _test(place, os.path.dirname(path), file_filter)
         named = plan.names and plan.names(name)
         if named or (in_directory and in_directory(name)):
-            yield Hit(path)
+            yield path
 
 
-def _hits(listing: Listing, directory: bytes, wanted: NameTest) -> Iterator[Hit]:
-    for entry in listing.files:
-        if wanted(entry.name):
-            yield Hit(entry.path, entry.is_symlink())
-    for name, reason in listing.files_left_out.items():
-        if wanted(name):
-            yield Hit(join(directory, name), reason=reason)
+def _add(hits: Hits, listing: Listing, prefix: bytes, wanted: NameTest) -> None:
+    hits.files += [prefix + name for name in listing.files if wanted(name)]
+    if listing.links:
+        hits.links += [prefix + name for name in listing.links if wanted(name)]
+    if listing.files_left_out:
+        hits.left_out |= {prefix + name: reason for name, reason in listing.files_left_out if wanted(name)}
 
 
 def _either(plan: Plan, allows: NameTest) -> NameTest:

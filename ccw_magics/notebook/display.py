@@ -29,6 +29,11 @@ class ReplyDisplay(Protocol):
     def add(self, kind: str, text: str) -> None:
         """Show a piece of the answer (`stdout`) or a note (`stderr`)."""
 
+    @property
+    def has_shown(self) -> bool:
+        """Whether anything of this reply, be it a note, is on the screen."""
+        ...
+
     def tick(self) -> None:
         """Show what was held back, if it is due; called while nothing comes."""
 
@@ -69,6 +74,11 @@ class NotebookDisplay:
             self._note = text
         self._stale = True
         self.tick()
+
+    @property
+    def has_shown(self) -> bool:
+        """Whether there is an output."""
+        return self._handle is not None
 
     def tick(self) -> None:
         """Update the output, unless the last update is too recent."""
@@ -144,7 +154,8 @@ def _manifest(reply: Reply) -> str:
     pack = reply.pack
     if pack is None:
         return ""
-    rows = [f"<code>{html.escape(path)}</code>" for path in pack.files]
+    rows = [f"found below {html.escape(base)}: {html.escape(reference)}" for reference, base in pack.found_in]
+    rows += [f"<code>{html.escape(path)}</code>" for path in pack.files]
     rows += [f"left out: <code>{html.escape(item.path)}</code> ({html.escape(item.reason)})" for item in pack.skipped]
     more = len(rows) - LISTED_MAX
     rows = [*rows[:LISTED_MAX], f"and {more:,} more"] if more > 0 else rows

@@ -23,7 +23,7 @@ class Interrupted(KeyboardInterrupt):
     """A KeyboardInterrupt that IPython shows in one line instead of a screen of frames; it stops Run All likewise."""
 
     def _render_traceback_(self) -> list[str]:
-        return ["KeyboardInterrupt: interrupted; the answer until then is kept in `_` and in the --out name"]
+        return ["KeyboardInterrupt: interrupted; what had come is kept in `_` and under the --out name"]
 
 
 class NotebookDoor:
@@ -52,7 +52,9 @@ class NotebookDoor:
         result = self._run(words or ["status"])
         if isinstance(result, Table):
             if result.rows:
-                return result.frame()
+                from ccw_magics.notebook.frame import ReadableFrame
+
+                return ReadableFrame(result.frame())
             result = result.empty
         if isinstance(result, str):
             self.note(result)
@@ -90,7 +92,7 @@ class NotebookDoor:
         click.echo(text)
 
     def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay) -> None:
-        if reply.success or reply.output:
+        if view.has_shown or reply.success:
             view.finish(reply)
         self._just_shown = reply
         if options.out:

@@ -2,52 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import importlib.util
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from ccw_magics.backends import local_model, local_process
-
-REAL_HOME = Path.home()  # before the `home` fixture hides it
-NAMED_BY_ENVIRONMENT = os.environ.get("CCW_TEST_MODEL")  # likewise: the fixture takes CCW_ names away
-
-
-@pytest.fixture(scope="session")
-def fetched_model() -> Path:
-    """The default model: named by CCW_TEST_MODEL, in the real home, or fetched once for all sessions."""
-    if not local_model.available():
-        pytest.skip("the `local` extra is not installed")
-    if NAMED_BY_ENVIRONMENT:
-        return Path(NAMED_BY_ENVIRONMENT)
-    kept = REAL_HOME / ".ccw" / "models" / local_model.WEIGHTS.file_name
-    return kept if kept.exists() else _fetched_for_tests()
-
-
-@pytest.fixture
-def embedded_model(fetched_model: Path, home: Path) -> Path:
-    """The default model's file in this test's home."""
-    path = home / ".ccw" / "models" / local_model.WEIGHTS.file_name
-    path.parent.mkdir(parents=True)
-    try:
-        path.hardlink_to(fetched_model)
-    except OSError:
-        shutil.copyfile(fetched_model, path)
-    return path
-
-
-def _fetched_for_tests() -> Path:
-    directory = Path(tempfile.gettempdir()) / f"ccw-test-model-{os.getuid() if hasattr(os, 'getuid') else 'user'}"
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(local_model, "models_dir", lambda: directory / "models")
-        return asyncio.run(local_model.fetch(lambda _: None))
-
+from ccw_magics.backends import local_process
 
 STAND_IN = r"""
 import json, os, sys, threading, time

@@ -43,7 +43,7 @@ def test_names_in_the_file_and_in_python() -> None:
     )
     assert by_name == by_alias
     assert Endpoint.model_validate(ENDPOINT).model_dump(by_alias=True)["cacheStrategy"].keys() == {
-        "enabled", "ttlMinutes", "maxSizeKB", "filePatterns",
+        "enabled", "ttlMinutes", "maxSizeKB", "filePatterns", "layout",
     }  # fmt: skip
     assert GlobalCacheSettings().model_dump(by_alias=True).keys() == {"enabled", "cacheDir", "maxTotalSizeMB"}
 

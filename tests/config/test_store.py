@@ -155,7 +155,8 @@ def test_add_endpoint(example: ConfigStore) -> None:
     added = example.add_endpoint({"id": "e", "providerId": "openai-1234567890", "model": "gpt-4o-mini"})
     assert added == example.get_endpoint("e")
     entry = data(example)["endpoints"][1]
-    assert entry["cacheStrategy"] == {"enabled": True, "ttlMinutes": 60, "maxSizeKB": 512, "filePatterns": []}
+    strategy = {"enabled": True, "ttlMinutes": 60, "maxSizeKB": 512, "filePatterns": [], "layout": "stable"}
+    assert entry["cacheStrategy"] == strategy
     example.add_endpoint(Endpoint(id="local", provider_id="local"))
     example.set_default_endpoint("local")
     for taken in ("e", "cache"):

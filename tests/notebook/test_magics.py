@@ -165,7 +165,7 @@ def test_an_interrupt_keeps_the_text_and_the_kernel(wired: Path, wire: WireServe
         asked = client.execute_interactive("%%ccw my-gpt4o -o reply\nHi", output_hook=listen, timeout=60)
         assert asked["content"]["status"] == "error"
         shown = json.dumps([message["content"] for message in seen if message["msg_type"] == "error"])
-        assert "interrupted; the answer until then is kept" in shown
+        assert "interrupted; what had come is kept" in shown
         assert wire.disconnects.wait(1)
         told: list[str] = []
         client.execute_interactive(

@@ -1,0 +1,367 @@
+"""One pack's text through all edits: what was sent stays in place, and what holds now is said behind it.
+
+The text is blocks, which are kept, and a tail, which is rewritten with each change. The first block is every file
+whole. The tail has one section for each file that changed since, the last edited last; a tail that has grown is kept as
+a block of its own, and a new one begun. Text that a later section replaced is dead: it is sent, and paid for at the
+price of cached text, to no use.
+
+When to pay for taking dead text out is the ski rental problem: nobody knows how many calls are still to come. So rent
+is paid until it comes to the price: once sending the dead text has cost what rewriting all behind it costs, the text is
+cut there and laid out anew, the files that change most last. That is at most twice what it would cost to know the
+future (Karlin, Manasse, Rudolph, Sleator: Competitive snoopy caching, 1988).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final, Literal
+
+from ccw_magics.context import layout
+
+READ_PRICE: Final = 0.10
+WRITE_PRICE: Final = 1.25
+"""Of cached and of newly written text, in input tokens: Anthropic's prices; OpenAI's and Gemini's are near them."""
+TAIL_SHARE: Final = 0.02
+TAIL_MIN_BYTES: Final = 2048
+"""A tail larger than this share of the blocks, and than this, becomes a block. Measured on recorded histories."""
+DEAD_SHARE_MAX: Final = 0.50
+DEAD_MIN_BYTES: Final = 1024
+"""More dead text than this share of the living, and than this, is cut out whatever it costs: a model has to read it."""
+BLOCKS_MAX: Final = 16
+"""Anthropic looks back at most 20 content blocks from a breakpoint for what it has cached."""
+
+Kind = Literal["whole", "changed", "gone"]
+Read = Callable[[str], bytes | None]
+"""The present content of a path; None where it cannot be had any more."""
+
+
+@dataclass(slots=True, eq=False)
+class Section:
+    """A section of the text.
+
+    Attributes:
+        path: The file it is about.
+        kind: The file whole, what changed since its last whole copy, or that it is gone.
+        source: The bytes it stands in: those of its block, or in the tail its own.
+        start: Where it begins there.
+        size_bytes: Its length.
+        told: The digest of the file that it makes together with its copy; empty where the section is the copy.
+        dead_since: The number of calls when it was replaced; None while it holds.
+    """
+
+    path: str
+    kind: Kind
+    source: bytes
+    start: int
+    size_bytes: int
+    told: bytes = b""
+    dead_since: int | None = None
+
+    def text(self) -> bytes:
+        """The section itself."""
+        return self.source[self.start : self.start + self.size_bytes]
+
+    def content(self) -> bytes:
+        """The file that a section of kind `whole` gives."""
+        return layout.content_of(self.text())
+
+
+@dataclass(frozen=True, eq=False)
+class Block:
+    """Text that is kept, and its sections in order."""
+
+    data: bytes
+    sections: tuple[Section, ...]
+
+
+@dataclass(frozen=True)
+class Text:
+    """What is sent: blocks and tail.
+
+    Attributes:
+        blocks: What is kept.
+        tail: What is rewritten with each change.
+    """
+
+    blocks: tuple[bytes, ...] = ()
+    tail: bytes = b""
+
+    @property
+    def size_bytes(self) -> int:
+        """Of the whole."""
+        return sum(map(len, self.blocks)) + len(self.tail)
+
+    def blocks_shared(self, before: Text) -> int:
+        """How many blocks both begin with."""
+        pairs = zip(self.blocks, before.blocks, strict=False)
+        return next(
+            (n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(self.blocks), len(before.blocks))
+        )
+
+    def shared_bytes(self, before: Text) -> int:
+        """The size of the longest common prefix."""
+        blocks = self.blocks_shared(before)
+        rest = b"".join((*self.blocks[blocks:], self.tail))
+        rest_before = b"".join((*before.blocks[blocks:], before.tail))
+        return sum(map(len, self.blocks[:blocks])) + _common_prefix(rest, rest_before)
+
+
+class Packing:
+    """The text of one pack and what it says of each file.
+
+    Args:
+        blocks: What is kept, for a packing that is taken up again.
+        tail: What is not, likewise.
+        changes: For each path, how often it changed.
+        calls: How often the text was sent.
+
+    Attributes:
+        blocks: The kept text; a block never changes, it is only taken away by a rebuild.
+        tail: The sections behind it, at most one for each file.
+        changes: For each path, how often it changed while this pack lived.
+        calls: How often the text was sent.
+    """
+
+    def __init__(
+        self,
+        blocks: Iterable[Block] = (),
+        tail: Iterable[Section] = (),
+        changes: Mapping[str, int] | None = None,
+        calls: int = 0,
+    ) -> None:
+        self.blocks = list(blocks)
+        self.tail = list(tail)
+        self.changes = dict(changes or {})
+        self.calls = calls
+        self._copies: dict[str, Section] = {}
+        self._last: dict[str, Section] = {}
+        self._gone: dict[str, Section] = {}
+        self._index()
+
+    @property
+    def paths(self) -> Iterable[str]:
+        """The files that the text says are there."""
+        return self._last.keys()
+
+    @property
+    def size_bytes(self) -> int:
+        """Size of the whole text."""
+        return self.kept_bytes + sum(section.size_bytes for section in self.tail)
+
+    @property
+    def kept_bytes(self) -> int:
+        """Size of the blocks."""
+        return sum(len(block.data) for block in self.blocks)
+
+    @property
+    def dead_bytes(self) -> int:
+        """Size of the text that no longer holds."""
+        return sum(s.size_bytes for block in self.blocks for s in block.sections if s.dead_since is not None)
+
+    def text(self) -> Text:
+        """The text as it stands."""
+        return Text(tuple(block.data for block in self.blocks), b"".join(section.text() for section in self.tail))
+
+    def tells(self, path: str, content: bytes) -> bool:
+        """Whether the text already gives this content for this file."""
+        last = self._last.get(path)
+        if last is None:
+            return False
+        return last.told == digest(content) if last.told else last.content() == content
+
+    def rebuild(self, contents: Mapping[str, bytes], *, by_path: bool = False) -> None:
+        """Lay out all files anew, those that change most last; or all by path."""
+        self.blocks, self.tail = [], []
+        ordered = sorted(contents, key=lambda path: (0 if by_path else self.changes.get(path, 0), path))
+        self._append_block([(path, "whole", layout.whole(path, contents[path]), b"") for path in ordered])
+        self._index()
+
+    def contents(self, read: Read) -> dict[str, bytes]:
+        """Every file that the text gives, with its content; those of which it gives changes are read."""
+        found = {path: last.content() if last.kind == "whole" else read(path) for path, last in self._last.items()}
+        return {path: content for path, content in found.items() if content is not None}
+
+    def update(self, changed: Mapping[str, bytes], gone: Iterable[str], read: Read) -> bool:
+        """Say what changed.
+
+        Args:
+            changed: New and edited files, with their present content.
+            gone: Files that are no longer there, or no longer referred to.
+            read: For files that must be said anew because the text was cut.
+
+        Returns:
+            Whether kept text was cut away: a rebuild, of the whole or of its end.
+        """
+        for path in gone:
+            self._count_change(path)
+            self._tell_gone(path)
+        for path, content in changed.items():
+            if path in self._last:
+                self._count_change(path)
+            self._tell(path, content)
+        self._note_dead()
+        cut = self._cut_at()
+        if cut is not None:
+            self._cut(cut, changed, read)
+        elif self.size_bytes - self.kept_bytes > max(TAIL_MIN_BYTES, TAIL_SHARE * self.kept_bytes):
+            self._freeze()
+        return cut is not None
+
+    def _count_change(self, path: str) -> None:
+        self.changes[path] = self.changes.get(path, 0) + 1
+
+    def _tell(self, path: str, content: bytes) -> None:
+        """Put the file's present state at the end of the tail; an edit that was undone needs no word."""
+        self._drop_from_tail(path)
+        copy = self._copies.get(path)
+        if copy is not None and self._last[path] is copy and copy.content() == content:
+            return
+        section = layout.changed(path, copy.content(), content) if copy is not None else None
+        if section is not None:
+            self._append_to_tail(Section(path, "changed", section, 0, len(section), digest(content)))
+        else:
+            text = b"".join(layout.whole(path, content))
+            self._append_to_tail(Section(path, "whole", text, 0, len(text)))
+
+    def _tell_gone(self, path: str) -> None:
+        self._drop_from_tail(path)
+        if path in self._last:
+            text = layout.gone(path)
+            self._append_to_tail(Section(path, "gone", text, 0, len(text)))
+
+    def _drop_from_tail(self, path: str) -> None:
+        if any(section.path == path for section in self.tail):
+            self.tail = [section for section in self.tail if section.path != path]
+            self._index()
+
+    def _append_to_tail(self, section: Section) -> None:
+        self.tail.append(section)
+        self._take_in(section)
+
+    def _take_in(self, section: Section) -> None:
+        """What a section says replaces what was said before."""
+        path = section.path
+        if section.kind == "gone":
+            self._last.pop(path, None)
+            self._copies.pop(path, None)
+            self._gone[path] = section
+            return
+        self._last[path] = section
+        self._gone.pop(path, None)
+        if section.kind == "whole":
+            self._copies[path] = section
+
+    def _index(self) -> None:
+        """Read from top to bottom which section holds for each file."""
+        self._copies, self._last, self._gone = {}, {}, {}
+        for section in (*self._sections(), *self.tail):
+            self._take_in(section)
+
+    def _note_dead(self) -> None:
+        """Date what was replaced; what holds again, or still, has no date."""
+        holding = {id(s) for known in (self._copies, self._last, self._gone) for s in known.values()}
+        for section in self._sections():
+            if id(section) in holding:
+                section.dead_since = None
+            elif section.dead_since is None:
+                section.dead_since = self.calls
+
+    def _sections(self) -> list[Section]:
+        return [section for block in self.blocks for section in block.sections]
+
+    def _append_block(self, parts: Iterable[tuple[str, Kind, tuple[bytes, ...], bytes]]) -> None:
+        """Join sections to a block; each is its path, kind, text in parts, and digest."""
+        laid = list(parts)
+        data = b"".join(part for _, _, text, _ in laid for part in text)
+        sections, start = [], 0
+        for path, kind, text, told in laid:
+            size = sum(map(len, text))
+            sections.append(Section(path, kind, data, start, size, told))
+            start += size
+        if sections:
+            self.blocks.append(Block(data, tuple(sections)))
+
+    def _freeze(self) -> None:
+        """Keep the tail as a block."""
+        parts = [(section.path, section.kind, (section.text(),), section.told) for section in self.tail]
+        self.tail = []
+        self._append_block(parts)
+        self._index()
+
+    def _cut_at(self) -> int | None:
+        """The section from which on the text is to be laid out anew; None for nowhere."""
+        sections = self._sections()
+        living = sum(section.size_bytes for section in self.tail)
+        dead = rent = gain = 0.0
+        best, dense, density = None, None, 0.0
+        all_dead = self.dead_bytes
+        for place in range(len(sections) - 1, -1, -1):
+            section = sections[place]
+            if section.dead_since is None:
+                living += section.size_bytes
+            else:
+                dead += section.size_bytes
+                rent += READ_PRICE * section.size_bytes * (self.calls - section.dead_since)
+                price = (WRITE_PRICE - READ_PRICE) * living
+                if rent - price > gain:
+                    gain, best = rent - price, place
+                if dead > all_dead / 2 and dead > density * living:
+                    dense, density = place, dead / max(1, living)
+        if best is None and all_dead > max(DEAD_MIN_BYTES, DEAD_SHARE_MAX * (self.size_bytes - all_dead)):
+            return dense
+        return len(self.blocks[0].sections) if best is None and len(self.blocks) > BLOCKS_MAX else best
+
+    def _cut(self, place: int, changed: Mapping[str, bytes], read: Read) -> None:
+        """Keep the sections before `place`, and say anew what they do not."""
+        now = {path: self._last[path] for path in self._last}
+        kept: list[Block] = []
+        for block in self.blocks:
+            sections = block.sections[:place]
+            place -= len(sections)
+            if sections:
+                kept.append(block if len(sections) == len(block.sections) else _beginning(block, sections))
+        self.blocks, self.tail = kept, []
+        self._index()
+        for path in sorted(set(self._last) - set(now)):
+            self._tell_gone(path)
+        for path in sorted(now, key=lambda path: (self.changes.get(path, 0), path)):
+            if self._last.get(path) is not now[path] or now[path].kind == "changed":
+                self._say_again(path, now[path], changed, read)
+        self._freeze()
+
+    def _say_again(self, path: str, section: Section, changed: Mapping[str, bytes], read: Read) -> None:
+        if section.kind == "whole":
+            content: bytes | None = section.content()
+        else:
+            content = changed[path] if path in changed else read(path)
+        if content is None:
+            self._tell_gone(path)
+        elif not self.tells(path, content):
+            self._tell(path, content)
+
+
+def _beginning(block: Block, sections: tuple[Section, ...]) -> Block:
+    size = sections[-1].start + sections[-1].size_bytes
+    data = block.data[:size]
+    for section in sections:
+        section.source = data
+    return Block(data, sections)
+
+
+def _common_prefix(one: bytes, other: bytes) -> int:
+    """The length of the longest common prefix, by halving: comparing slices is fast, characters in turn are not."""
+    low, high = 0, min(len(one), len(other))
+    while low < high:
+        middle = (low + high + 1) // 2
+        if one[low:middle] == other[low:middle]:
+            low = middle
+        else:
+            high = middle - 1
+    return low
+
+
+def digest(content: bytes) -> bytes:
+    """A short name for a content."""
+    return hashlib.blake2b(content, digest_size=16).digest()

@@ -1,0 +1,391 @@
+"""Packs on disk: one sqlite file that several processes share.
+
+A revision is written in one transaction that first checks that nobody wrote another: so no two texts share a session id
+and a revision. Blocks never change, and are written once, with a checksum; the tail and what is known of the files are
+written with each revision. WAL does not work on network file systems (JupyterHub homes), where sqlite itself answers
+that it kept another mode. Contents are files of the user's, so the file is for the user's eyes alone.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Final
+
+from ccw_magics.context.pack import PackKey
+from ccw_magics.context.packing import Block, Packing, Section
+from ccw_magics.context.session import Seen, Session
+
+FILE_NAME: Final = "packs.sqlite3"
+SCHEMA_VERSION: Final = 1
+BUSY_S: Final = 5.0
+"""How long a process waits for another one's transaction."""
+
+_PLACE_CODES: Final = (
+    sqlite3.SQLITE_CANTOPEN,
+    sqlite3.SQLITE_FULL,
+    sqlite3.SQLITE_IOERR,
+    sqlite3.SQLITE_NOMEM,
+    sqlite3.SQLITE_PERM,
+    sqlite3.SQLITE_READONLY,
+)
+_SCHEMA: Final = """
+CREATE TABLE IF NOT EXISTS pack (
+    key TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, created_at REAL NOT NULL,
+    used_at REAL NOT NULL, expires_at REAL NOT NULL, hits INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+    reused_bytes INTEGER NOT NULL, status TEXT NOT NULL, tail BLOB NOT NULL, state TEXT NOT NULL, checksum BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS block (
+    session_id TEXT NOT NULL, position INTEGER NOT NULL, data BLOB NOT NULL, sections TEXT NOT NULL,
+    checksum BLOB NOT NULL, PRIMARY KEY (session_id, position)
+);
+CREATE TABLE IF NOT EXISTS seen (
+    session_id TEXT NOT NULL, path TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (session_id, path)
+) WITHOUT ROWID;
+"""
+
+
+@dataclass(frozen=True)
+class Row:
+    """A kept pack, without its text.
+
+    Attributes:
+        key: What it is the pack of.
+        session_id: Its name.
+        revision: Of its text.
+        created_at: When its base was built, in UTC.
+        used_at: When it was last asked for.
+        expires_at: When its time is over.
+        hits: Calls that found nothing changed.
+        size_bytes: Of its text.
+        reused_bytes: What its last revision shared with the one before.
+        status: Of the last call that changed it.
+        files: How many files are in it.
+    """
+
+    key: PackKey
+    session_id: str
+    revision: int
+    created_at: datetime
+    used_at: datetime
+    expires_at: datetime
+    hits: int
+    size_bytes: int
+    reused_bytes: int
+    status: str
+    files: int
+
+
+class PackStore:
+    """The file and its connection. For several threads, one at a time.
+
+    Args:
+        directory: Where the file lies; made where it is missing.
+        max_bytes: Packs together have at most this; those that were not used for longest go first.
+
+    Raises:
+        OSError: The directory or file cannot be made.
+        sqlite3.Error: The file cannot be used, and could not be set aside.
+    """
+
+    def __init__(self, directory: Path, max_bytes: int) -> None:
+        self._path = directory / FILE_NAME
+        self._max_bytes = max_bytes
+        self._lock = threading.RLock()
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            self._connection = self._open()
+        except (sqlite3.Error, ValueError) as error:
+            if is_busy(error) or is_out_of_order(error):
+                raise
+            self.set_aside()
+            self._connection = self._open()
+
+    def _open(self) -> sqlite3.Connection:
+        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+        try:
+            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            # In WAL mode a power cut may lose the newest revision, never the file; a lost one is built again.
+            connection.execute("PRAGMA synchronous = NORMAL")
+            connection.executescript(_SCHEMA)
+            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def close(self) -> None:
+        """Give the file back."""
+        with self._lock:
+            self._connection.close()
+
+    def set_aside(self) -> None:
+        """Put a damaged file out of the way, beside its name, and forget what was in it."""
+        with suppress(AttributeError):
+            self._connection.close()
+        for suffix in ("", "-wal", "-shm"):
+            damaged = self._path.with_name(self._path.name + suffix)
+            if suffix:
+                damaged.unlink(missing_ok=True)
+            elif damaged.exists():
+                damaged.replace(damaged.with_name(f"{FILE_NAME}.damaged"))
+
+    def current(self, key: PackKey) -> tuple[str, int] | None:
+        """The session id and revision that hold for a key; None where there is no pack."""
+        with self._lock:
+            found = self._connection.execute("SELECT session_id, revision FROM pack WHERE key = ?", (_text(key),))
+            row = found.fetchone()
+        return (row[0], row[1]) if row else None
+
+    def load(self, key: PackKey) -> Session | None:
+        """The kept pack of a key; None where there is none, or where it does not stand up to its checksums."""
+        with self._lock:
+            try:
+                return self._load(key)
+            except (ValueError, KeyError, TypeError, UnicodeDecodeError):
+                self._forget("key = ?", _text(key))
+                return None
+
+    def _load(self, key: PackKey) -> Session | None:
+        columns = "session_id, revision, created_at, used_at, hits, tail, state, checksum"
+        row = self._connection.execute(f"SELECT {columns} FROM pack WHERE key = ?", (_text(key),)).fetchone()  # noqa: S608 - constant
+        if row is None:
+            return None
+        session_id, revision, created_at, used_at, hits, tail, state, checksum = row
+        _require(checksum == _checksum(tail, state.encode()))
+        kept = json.loads(state)
+        blocks = list(self._blocks(session_id, kept["blocks"]))
+        packing = Packing(blocks, _sections(tail, kept["tail"]), kept["changes"], kept["calls"])
+        for (block, section), since in zip(kept["dead"], kept["dead_since"], strict=True):
+            blocks[block].sections[section].dead_since = since
+        known = self._connection.execute("SELECT path, known FROM seen WHERE session_id = ?", (session_id,))
+        seen = {path: _seen(json.loads(text)) for path, text in known}
+        return Session(
+            session_id=session_id,
+            revision=revision,
+            packing=packing,
+            seen=seen,
+            created_at=_time(created_at),
+            used_at=_time(used_at),
+            hits=hits,
+            stored=seen.copy(),
+            stored_blocks=tuple(block.data for block in blocks),
+        )
+
+    def _blocks(self, session_id: str, count: int) -> Iterator[Block]:
+        rows = self._connection.execute(
+            "SELECT data, sections, checksum FROM block WHERE session_id = ? ORDER BY position", (session_id,)
+        ).fetchall()
+        _require(len(rows) == count)
+        for data, sections, checksum in rows:
+            _require(checksum == _checksum(data, sections.encode()))
+            yield Block(data, tuple(_sections(data, json.loads(sections))))
+
+    def save(self, key: PackKey, session: Session, revision_before: int) -> bool:
+        """Write a session's newest revision, unless another process wrote one since `revision_before`.
+
+        Returns:
+            Whether it was written.
+        """
+        with self._transaction():
+            if self.current(key) not in (None, (session.session_id, revision_before)):
+                return False
+            self._write(key, session)
+            self._evict(session.session_id)
+        return True
+
+    def _write(self, key: PackKey, session: Session) -> None:
+        pack, packing = session.pack, session.packing
+        assert pack is not None
+        execute = self._connection.execute
+        same = sum(1 for a, b in zip(pack.kept, session.stored_blocks, strict=False) if a is b)
+        execute("DELETE FROM block WHERE session_id = ? AND position >= ?", (session.session_id, same))
+        for position, block in enumerate(packing.blocks[same:], same):
+            sections = json.dumps([_described(section) for section in block.sections])
+            checksum = _checksum(block.data, sections.encode())
+            execute(
+                "INSERT INTO block VALUES (?, ?, ?, ?, ?)",
+                (session.session_id, position, block.data, sections, checksum),
+            )
+        self._write_seen(session)
+        state = json.dumps(_state(packing))
+        execute(
+            "INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+            (
+                _text(key),
+                session.session_id,
+                session.revision,
+                pack.created_at.timestamp(),
+                (session.used_at or pack.created_at).timestamp(),
+                pack.expires_at.timestamp(),
+                session.hits,
+                pack.size_bytes,
+                pack.reused_bytes,
+                pack.status,
+                pack.rest,
+                state,
+                _checksum(pack.rest, state.encode()),
+            ),
+        )
+        session.stored_blocks = pack.kept
+        session.stored = session.seen.copy()
+
+    def _write_seen(self, session: Session) -> None:
+        stored = session.stored
+        new = [
+            (session.session_id, path, json.dumps(seen))
+            for path, seen in session.seen.items()
+            if stored.get(path) != seen
+        ]
+        gone = [(session.session_id, path) for path in stored.keys() - session.seen.keys()]
+        self._connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", new)
+        self._connection.executemany("DELETE FROM seen WHERE session_id = ? AND path = ?", gone)
+
+    def touch(self, session: Session) -> None:
+        """Note that a pack was used."""
+        assert session.used_at is not None
+        with self._lock:
+            self._connection.execute(
+                "UPDATE pack SET used_at = ?, hits = ? WHERE session_id = ?",
+                (session.used_at.timestamp(), session.hits, session.session_id),
+            )
+
+    def rows(self) -> list[Row]:
+        """The kept packs, the last used first."""
+        columns = "key, session_id, revision, created_at, used_at, expires_at, hits, size_bytes, reused_bytes, status"
+        count = "(SELECT COUNT(*) FROM seen WHERE seen.session_id = pack.session_id)"
+        with self._lock:
+            found = self._connection.execute(f"SELECT {columns}, {count} FROM pack ORDER BY used_at DESC").fetchall()  # noqa: S608 - constants
+        return [
+            Row(_key(key), session_id, revision, _time(created), _time(used), _time(expires), *rest)
+            for key, session_id, revision, created, used, expires, *rest in found
+        ]
+
+    def release(self, session_id: str) -> bool:
+        """Forget a pack; False where there is none of this name."""
+        with self._transaction():
+            return self._forget("session_id = ?", session_id) > 0
+
+    def clear(self) -> int:
+        """Forget all packs; how many there were."""
+        with self._transaction():
+            return self._forget("1 = ?", 1)
+
+    def drop_expired(self, now: datetime) -> int:
+        """Forget the packs whose time is over; how many there were."""
+        with self._transaction():
+            return self._forget("expires_at <= ?", now.timestamp())
+
+    def _forget(self, condition: str, value: object) -> int:
+        chosen = f"(SELECT session_id FROM pack WHERE {condition})"  # noqa: S608 - constants
+        for table in ("block", "seen"):
+            self._connection.execute(f"DELETE FROM {table} WHERE session_id IN {chosen}", (value,))  # noqa: S608 - constants
+        count = self._connection.execute(f"DELETE FROM pack WHERE {condition}", (value,)).rowcount  # noqa: S608 - constants
+        self._connection.execute("PRAGMA incremental_vacuum")
+        return count
+
+    def _evict(self, session_id: str) -> None:
+        """Forget what was not used for longest, until the rest is within the limit."""
+        rows = self._connection.execute("SELECT session_id, size_bytes FROM pack ORDER BY used_at DESC").fetchall()
+        total = 0
+        for name, size_bytes in sorted(rows, key=lambda row: row[0] != session_id):
+            total += size_bytes
+            if total > self._max_bytes:
+                self._forget("session_id = ?", name)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._lock:
+            self._connection.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+            except BaseException:
+                with suppress(sqlite3.Error):
+                    self._connection.execute("ROLLBACK")
+                raise
+            self._connection.execute("COMMIT")
+
+
+def is_busy(error: Exception) -> bool:
+    """Whether another process was in the way for too long."""
+    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+
+
+def is_out_of_order(error: Exception) -> bool:
+    """Whether the place cannot be used, rather than the file be damaged."""
+    return isinstance(error, OSError) or _code(error) in _PLACE_CODES
+
+
+def _code(error: Exception) -> int | None:
+    """The primary result code, as sqlite calls it."""
+    code = getattr(error, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
+def _text(key: PackKey) -> str:
+    return json.dumps(key)
+
+
+def _key(text: str) -> PackKey:
+    parts: list[Any] = [tuple(part) if isinstance(part, list) else part for part in json.loads(text)]
+    return PackKey(*parts)
+
+
+def _time(seconds: float) -> datetime:
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+def _seen(parts: list[Any]) -> Seen:
+    signature, size_bytes, remark = parts
+    return Seen(tuple(signature), size_bytes, remark)
+
+
+def _described(section: Section) -> list[object]:
+    return [section.path, section.kind, section.size_bytes, section.told.hex()]
+
+
+def _sections(source: bytes, described: Iterable[list[Any]]) -> Iterator[Section]:
+    start = 0
+    for path, kind, size_bytes, told in described:
+        yield Section(path, kind, source, start, size_bytes, bytes.fromhex(told))
+        start += size_bytes
+    _require(start == len(source))
+
+
+def _state(packing: Packing) -> dict[str, object]:
+    dead = [
+        (number, place, section.dead_since)
+        for number, block in enumerate(packing.blocks)
+        for place, section in enumerate(block.sections)
+        if section.dead_since is not None
+    ]
+    return {
+        "blocks": len(packing.blocks),
+        "tail": [_described(section) for section in packing.tail],
+        "changes": packing.changes,
+        "calls": packing.calls,
+        "dead": [(number, place) for number, place, _ in dead],
+        "dead_since": [since for *_, since in dead],
+    }
+
+
+def _checksum(*parts: bytes) -> bytes:
+    name = hashlib.blake2b(digest_size=16)
+    for part in parts:
+        name.update(part)
+    return name.digest()
+
+
+def _require(holds: bool) -> None:
+    if not holds:
+        raise ValueError("a kept pack does not stand up to its checksum")

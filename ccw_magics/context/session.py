@@ -1,0 +1,234 @@
+"""One pack over its life: what it was made from, what it says, and its next revision."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import NamedTuple
+
+from ccw_magics.context.finder import Finder
+from ccw_magics.context.found import Found, FoundFile, Skipped
+from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, kib, largest
+from ccw_magics.context.packing import Packing, Read, Text
+from ccw_magics.context.reading import read_text
+from ccw_magics.errors import ContextTooLarge
+
+REPLACED = "\ufffd"
+
+
+class Seen(NamedTuple):
+    """What is known of a file since it was last read.
+
+    Attributes:
+        signature: As in `FoundFile`.
+        size_bytes: Of its text.
+        remark: Empty; why it was left out; or `REPLACED` where bytes were replaced in it.
+    """
+
+    signature: tuple[int, int, int, int]
+    size_bytes: int
+    remark: str = ""
+
+    @property
+    def is_left_out(self) -> bool:
+        """Whether the file is not in the text."""
+        return self.remark not in ("", REPLACED)
+
+
+@dataclass
+class Session:
+    """A pack and what it was made from.
+
+    Attributes:
+        session_id: Stable while the pack lives.
+        revision: Of the text; 0 before the first.
+        packing: The text.
+        seen: For each found file, what is known of it.
+        created_at: When the base was built.
+        used_at: The last call.
+        hits: Calls that found nothing changed.
+        pack: The newest pack; None before the first, and after the session was loaded.
+        stored: What of `seen` is on disk.
+        stored_blocks: The blocks that are on disk.
+    """
+
+    session_id: str = field(default_factory=lambda: secrets.token_hex(8))
+    revision: int = 0
+    packing: Packing = field(default_factory=Packing)
+    seen: dict[str, Seen] = field(default_factory=dict)
+    created_at: datetime | None = None
+    used_at: datetime | None = None
+    hits: int = 0
+    pack: Pack | None = None
+    stored: dict[str, Seen] = field(default_factory=dict)
+    stored_blocks: tuple[bytes, ...] = ()
+    _finder: Finder | None = None
+    _found: Found | None = None
+
+    @property
+    def is_stored(self) -> bool:
+        """Whether some revision of this session was written to disk."""
+        return bool(self.stored_blocks)
+
+    @property
+    def is_hit(self) -> bool:
+        """Whether the last call found nothing changed."""
+        return self.pack is not None and self.pack.status == "hit"
+
+    def fork(self) -> None:
+        """Go on under a new name, as somebody else may have gone on under this one."""
+        self.session_id = secrets.token_hex(8)
+        self.stored, self.stored_blocks = {}, ()
+        if self.pack is not None:
+            self.pack = replace(self.pack, session_id=self.session_id)
+
+    def refresh(self, request: PackRequest, now: datetime) -> Pack:
+        """The pack as the files are now.
+
+        Raises:
+            PatternError: A reference leads outside the root and the included directories.
+            ContextTooLarge: The text would pass its limit, even laid out anew.
+        """
+        found = self._find(request)
+        self.packing.calls += 1
+        over = self._is_over(request, now)
+        fits = self.pack is not None and self.pack.size_bytes <= request.max_size_bytes
+        if found is self._found and fits and not over:
+            return self._hit(request, now)
+        files = {file.path: file for file in found.files}
+        changed = self._read_changes(files, request)
+        before = self.packing.text()
+        status = self._say(files, changed, over, request)
+        return self._publish(request, found, status, before, now)
+
+    def _find(self, request: PackRequest) -> Found:
+        if self._finder is None:
+            self._finder = Finder(
+                request.references,
+                root=request.root,
+                cwd=request.cwd,
+                include_dirs=request.include_dirs,
+                file_patterns=request.file_patterns,
+            )
+        return self._finder.find()
+
+    def _is_over(self, request: PackRequest, now: datetime) -> bool:
+        """Whether the base has had its time, or the provider has surely forgotten it."""
+        if self.created_at is None or self.used_at is None:
+            return False
+        idle = request.idle_ttl_s is not None and now - self.used_at > timedelta(seconds=request.idle_ttl_s)
+        return idle or now >= self.created_at + timedelta(seconds=request.ttl_s)
+
+    def _hit(self, request: PackRequest, now: datetime) -> Pack:
+        assert self.pack is not None
+        self.hits += 1
+        self.used_at = now
+        self.pack = replace(
+            self.pack,
+            status="hit",
+            references=request.references,
+            reused_bytes=self.pack.size_bytes,
+            kept_before=len(self.pack.kept),
+        )
+        return self.pack
+
+    def _read_changes(self, files: Mapping[str, FoundFile], request: PackRequest) -> dict[str, bytes]:
+        """Read what may have changed; what turns out the same is only noted."""
+        changed: dict[str, bytes] = {}
+        seen: dict[str, Seen] = {}
+        for path, file in files.items():
+            known = self.seen.get(path)
+            if known is not None and known.signature == file.signature:
+                seen[path] = known
+                continue
+            seen[path], content = _read(file, request.max_file_size_bytes)
+            if content is not None and not self.packing.tells(path, content):
+                changed[path] = content
+        self.seen = seen
+        return changed
+
+    def _say(
+        self, files: Mapping[str, FoundFile], changed: dict[str, bytes], over: bool, request: PackRequest
+    ) -> Status:
+        """Bring the text up to date, and within its limit."""
+
+        def read(path: str) -> bytes | None:
+            return _read(files[path], request.max_file_size_bytes)[1] if path in files else None
+
+        packing = self.packing
+        gone = [path for path in packing.paths if path not in self.seen or self.seen[path].is_left_out]
+        status: Status = "extended" if changed or gone else "hit"
+        if not packing.blocks or over or (status != "hit" and request.layout == "fresh"):
+            self._rebuild(changed, gone, read, request.layout)
+            status = "rebuilt"
+        elif status != "hit" and packing.update(changed, gone, read):
+            status = "rebuilt"
+        if packing.size_bytes > request.max_size_bytes:
+            self._rebuild({}, (), read, request.layout)
+            self._require_size(request)
+            status = "rebuilt"
+        return status
+
+    def _rebuild(self, changed: dict[str, bytes], gone: Iterable[str], read: Read, layout: Layout) -> None:
+        contents = self.packing.contents(lambda path: changed[path] if path in changed else read(path))
+        for path in gone:
+            contents.pop(path, None)
+        contents |= changed
+        self.packing.rebuild(contents, by_path=layout == "fresh")
+        self.created_at = None
+
+    def _require_size(self, request: PackRequest) -> None:
+        size_bytes, limit = self.packing.size_bytes, request.max_size_bytes
+        if size_bytes > limit:
+            sizes = largest((path, self.seen[path].size_bytes) for path in self.packing.paths)
+            raise ContextTooLarge(
+                f"the files have {kib(size_bytes)} together; the endpoint's maxSizeKB allows {kib(limit)}",
+                hint=f"Refer to fewer files or raise maxSizeKB. Largest: {sizes}",
+            )
+
+    def _publish(self, request: PackRequest, found: Found, status: Status, before: Text, now: datetime) -> Pack:
+        """The pack to hand out, as a new revision where the text is another one."""
+        text = self.packing.text()
+        if text != before:
+            self.revision += 1
+        self.created_at = self.created_at or now
+        self.used_at = now
+        self._found = found
+        paths = tuple(sorted(self.packing.paths))
+        left_out = [Skipped(path, seen.remark) for path, seen in self.seen.items() if seen.is_left_out]
+        replaced = [path for path, seen in self.seen.items() if seen.remark == REPLACED]
+        self.pack = Pack(
+            session_id=self.session_id,
+            revision=self.revision,
+            references=request.references,
+            files=paths,
+            sizes_bytes=tuple(self.seen[path].size_bytes for path in paths),
+            skipped=tuple(sorted((*found.skipped, *left_out))),
+            unmatched=found.unmatched,
+            found_in=tuple((reference, match.base) for reference, match in found.matches.items()),
+            warnings=(
+                *found.warnings,
+                *(f"{path} is not UTF-8; unreadable bytes are shown as {REPLACED}" for path in replaced),
+            ),
+            size_bytes=text.size_bytes,
+            reused_bytes=text.shared_bytes(before),
+            created_at=self.created_at,
+            expires_at=self.created_at + timedelta(seconds=request.ttl_s),
+            status=status,
+            kept=text.blocks,
+            rest=text.tail,
+            kept_before=text.blocks_shared(before),
+        )
+        return self.pack
+
+
+def _read(file: FoundFile, max_file_size_bytes: int) -> tuple[Seen, bytes | None]:
+    """What is now known of a file, and its content, or None where it is left out."""
+    if file.size_bytes > max_file_size_bytes:
+        return Seen(file.signature, file.size_bytes, f"larger than {kib(max_file_size_bytes)}"), None
+    result = read_text(file)
+    if isinstance(result, Skipped):
+        return Seen(file.signature, file.size_bytes, result.reason), None
+    return Seen(file.signature, len(result.data), REPLACED if result.replaced else ""), result.data
