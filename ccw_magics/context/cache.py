@@ -9,8 +9,10 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from threading import RLock
 from typing import Final, NamedTuple, TypeVar
@@ -26,6 +28,8 @@ TRIES: Final = 3
 """How often a pack is made anew where another process extended it meanwhile, before it gets a name of its own."""
 TOUCH_PERIOD: Final = timedelta(seconds=30)
 """A hit is noted on disk at most this often: the order of use matters, the second does not."""
+BACKGROUND_BYTES: Final = 256 * 1024
+"""A new pack larger than this is written in the background."""
 DEFAULT_MAX_BYTES: Final = 100 * 1024 * 1024
 
 
@@ -164,11 +168,12 @@ class ContextCache:
         if session is None:
             return None
         text = session.packing.text()
-        return _page(b"".join((*text.blocks, text.tail)), max(0, offset), limit)
+        return _page(b"".join((*(block.data for block in text.blocks), text.tail)), max(0, offset), limit)
 
     def release(self, session_id: str) -> bool:
         """Forget a pack; False where there is none of this name."""
         with self._lock:
+            self._finish_saves()
             own = [key for key, session in self._sessions.items() if session.session_id == session_id]
             for key in own:
                 del self._sessions[key]
@@ -177,6 +182,7 @@ class ContextCache:
     def clear(self) -> int:
         """Forget all packs; how many there were. Nothing is deleted that the cache did not write."""
         with self._lock:
+            self._finish_saves()
             count = len(self.rows())
             self._sessions.clear()
             self._on_disk(PackStore.clear, 0)
@@ -185,6 +191,7 @@ class ContextCache:
     def cleanup(self) -> int:
         """Forget the packs whose time is over; how many there were."""
         with self._lock:
+            self._finish_saves()
             now = self._now()
             over = [key for key, session in self._sessions.items() if session.pack and session.pack.expires_at <= now]
             for key in over:
@@ -194,6 +201,7 @@ class ContextCache:
     def close(self) -> None:
         """Give the store back; a later call opens it again."""
         with self._lock:
+            self._finish_saves()
             if self._disk.store is not None:
                 self._disk.store.close()
             self._disk = _Disk(CacheSettings())
@@ -225,6 +233,10 @@ class ContextCache:
     def _session(self, key: PackKey) -> Session:
         """The newest state of a pack: what is in memory, if nobody went on from it, else what is on disk."""
         session = self._sessions.get(key)
+        if session is not None and session.saving is not None:
+            if not session.saving.done():
+                return session
+            session = self._settled(key, session)
         current = self._on_disk(lambda store: store.current(key), None)
         if session is not None and current == (session.session_id, session.revision):
             return session
@@ -233,6 +245,17 @@ class ContextCache:
                 session.fork()  # gone from the disk; others may have gone on under its name
             return session or Session()
         return self._on_disk(lambda store: store.load(key), None) or Session()
+
+    def _settled(self, key: PackKey, session: Session) -> Session | None:
+        """A session whose save ended in the background; None where another process' one goes before it."""
+        assert session.saving is not None
+        saved, session.saving = session.saving.result(), None
+        if saved is None:
+            session.fork()
+        if saved is False:
+            del self._sessions[key]
+            return None
+        return session
 
     def _refreshed(self, key: PackKey, session: Session, request: PackRequest) -> Pack:
         self._sessions.pop(key, None)  # an error leaves no half-made state behind
@@ -251,7 +274,14 @@ class ContextCache:
         if session.packing.size_bytes > self._disk.settings.max_bytes:
             self._on_disk(lambda store: store.release(session.session_id), False)
             return None if session.is_stored else True
-        return self._on_disk(lambda store: store.save(key, session, revision_before), None)
+
+        def save() -> bool | None:
+            return self._on_disk(lambda store: store.save(key, session, revision_before), None)
+
+        if session.is_stored or session.packing.size_bytes < BACKGROUND_BYTES:
+            return save()
+        session.saving = _saver().submit(save)  # nobody else knows its name yet
+        return True
 
     def _touch(self, session: Session) -> None:
         assert session.used_at is not None
@@ -284,6 +314,9 @@ class ContextCache:
             keys = [row.key for row in self._rows() if row.session_id == session_id]
             return self._on_disk(lambda store: store.load(keys[0]), None) if keys else None
 
+    def _finish_saves(self) -> None:
+        wait([session.saving for session in self._sessions.values() if session.saving is not None])
+
     def _rows(self) -> list[Row]:
         nothing: list[Row] = []
         return self._on_disk(PackStore.rows, nothing)
@@ -314,6 +347,12 @@ class ContextCache:
             return pack
         self._disk.told = True
         return replace(pack, warnings=(*pack.warnings, self._disk.trouble))
+
+
+@cache
+def _saver() -> ThreadPoolExecutor:
+    """The thread that writes; the process waits for it at its end."""
+    return ThreadPoolExecutor(max_workers=1, thread_name_prefix="ccw-cache")
 
 
 def _row(key: PackKey, session: Session) -> Row:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ccw_magics.context.found import Skipped
+from ccw_magics.context.packing import Block
 
 Status = Literal["hit", "extended", "rebuilt"]
 Layout = Literal["stable", "fresh"]
@@ -137,19 +138,19 @@ class Pack(PackHandle):
     """The handle and the text, which is held as UTF-8: one emoji would make a str four bytes a character.
 
     Attributes:
-        kept: What is kept, one part for each block; a block never changes until the pack is rebuilt.
+        kept: What is kept; a block never changes until the pack is rebuilt.
         rest: What is rewritten with each change, behind the blocks; may be empty.
         kept_before: How many of the blocks the call before had sent.
     """
 
-    kept: tuple[bytes, ...] = ()
+    kept: tuple[Block, ...] = ()
     rest: bytes = b""
     kept_before: int = 0
 
     @property
     def blocks(self) -> tuple[str, ...]:
         """What is kept: the base, then one for each kept extension."""
-        return tuple(block.decode() for block in self.kept)
+        return tuple(block.data.decode() for block in self.kept)
 
     @property
     def tail(self) -> str:
@@ -159,7 +160,7 @@ class Pack(PackHandle):
     @cached_property
     def text(self) -> str:
         """Blocks and tail, joined: what is sent."""
-        return b"".join((*self.kept, self.rest)).decode()
+        return b"".join((*(block.data for block in self.kept), self.rest)).decode()
 
     def handle(self) -> PackHandle:
         """This pack without its text."""

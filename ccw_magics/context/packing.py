@@ -14,7 +14,7 @@ future (Karlin, Manasse, Rudolph, Sleator: Competitive snoopy caching, 1988).
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
@@ -26,15 +26,44 @@ WRITE_PRICE: Final = 1.25
 TAIL_SHARE: Final = 0.02
 TAIL_MIN_BYTES: Final = 2048
 """A tail larger than this share of the blocks, and than this, becomes a block. Measured on recorded histories."""
-DEAD_SHARE_MAX: Final = 0.50
-DEAD_MIN_BYTES: Final = 1024
-"""More dead text than this share of the living, and than this, is cut out whatever it costs: a model has to read it."""
+DEAD_SHARE_MAX: Final = 0.25
+"""More dead text than this share of the living is cut out whatever it costs: a model has to read past it."""
+SMALL_BYTES: Final = 16 * 1024
+DEAD_SMALL_BYTES: Final = 512
+"""In a pack under the first (4,096 tokens, the longest prefix that a provider ignores) caching saves next to nothing,
+so there is no more dead text than the second: former values are what a small model answers with by mistake."""
 BLOCKS_MAX: Final = 16
 """Anthropic looks back at most 20 content blocks from a breakpoint for what it has cached."""
 
 Kind = Literal["whole", "changed", "gone"]
 Read = Callable[[str], bytes | None]
 """The present content of a path; None where it cannot be had any more."""
+
+
+class Block:
+    """Text that is kept, joined when it is first needed: a pack that is only asked how large it is needs no copy.
+
+    Args:
+        parts: The text in parts.
+
+    Attributes:
+        size_bytes: Of the text.
+        sections: What stands in it, in order.
+    """
+
+    __slots__ = ("_parts", "sections", "size_bytes")
+
+    def __init__(self, parts: Sequence[bytes]) -> None:
+        self._parts = parts
+        self.size_bytes = sum(map(len, parts))
+        self.sections: tuple[Section, ...] = ()
+
+    @property
+    def data(self) -> bytes:
+        """The text."""
+        if len(self._parts) != 1:
+            self._parts = (b"".join(self._parts),)
+        return self._parts[0]
 
 
 @dataclass(slots=True, eq=False)
@@ -44,7 +73,7 @@ class Section:
     Attributes:
         path: The file it is about.
         kind: The file whole, what changed since its last whole copy, or that it is gone.
-        source: The bytes it stands in: those of its block, or in the tail its own.
+        block: The block it stands in; in the tail, each is one of its own.
         start: Where it begins there.
         size_bytes: Its length.
         told: The digest of the file that it makes together with its copy; empty where the section is the copy.
@@ -53,7 +82,7 @@ class Section:
 
     path: str
     kind: Kind
-    source: bytes
+    block: Block
     start: int
     size_bytes: int
     told: bytes = b""
@@ -61,19 +90,11 @@ class Section:
 
     def text(self) -> bytes:
         """The section itself."""
-        return self.source[self.start : self.start + self.size_bytes]
+        return self.block.data[self.start : self.start + self.size_bytes]
 
     def content(self) -> bytes:
         """The file that a section of kind `whole` gives."""
         return layout.content_of(self.text())
-
-
-@dataclass(frozen=True, eq=False)
-class Block:
-    """Text that is kept, and its sections in order."""
-
-    data: bytes
-    sections: tuple[Section, ...]
 
 
 @dataclass(frozen=True)
@@ -85,27 +106,33 @@ class Text:
         tail: What is rewritten with each change.
     """
 
-    blocks: tuple[bytes, ...] = ()
+    blocks: tuple[Block, ...] = ()
     tail: bytes = b""
 
     @property
     def size_bytes(self) -> int:
         """Of the whole."""
-        return sum(map(len, self.blocks)) + len(self.tail)
+        return sum(block.size_bytes for block in self.blocks) + len(self.tail)
+
+    def says_the_same(self, before: Text) -> bool:
+        """Whether both are the same text, in the same blocks."""
+        return self.tail == before.tail and self.blocks_shared(before) == len(self.blocks) == len(before.blocks)
 
     def blocks_shared(self, before: Text) -> int:
         """How many blocks both begin with."""
-        pairs = zip(self.blocks, before.blocks, strict=False)
-        return next(
-            (n for n, (ours, theirs) in enumerate(pairs) if ours != theirs), min(len(self.blocks), len(before.blocks))
-        )
+        pairs = enumerate(zip(self.blocks, before.blocks, strict=False))
+        shortest = min(len(self.blocks), len(before.blocks))
+        return next((n for n, (ours, theirs) in pairs if not _is_same(ours, theirs)), shortest)
 
     def shared_bytes(self, before: Text) -> int:
         """The size of the longest common prefix."""
         blocks = self.blocks_shared(before)
-        rest = b"".join((*self.blocks[blocks:], self.tail))
-        rest_before = b"".join((*before.blocks[blocks:], before.tail))
-        return sum(map(len, self.blocks[:blocks])) + _common_prefix(rest, rest_before)
+        size = sum(block.size_bytes for block in self.blocks[:blocks])
+        if not before.size_bytes:
+            return 0
+        rest = b"".join((*(block.data for block in self.blocks[blocks:]), self.tail))
+        rest_before = b"".join((*(block.data for block in before.blocks[blocks:]), before.tail))
+        return size + _common_prefix(rest, rest_before)
 
 
 class Packing:
@@ -153,7 +180,7 @@ class Packing:
     @property
     def kept_bytes(self) -> int:
         """Size of the blocks."""
-        return sum(len(block.data) for block in self.blocks)
+        return sum(block.size_bytes for block in self.blocks)
 
     @property
     def dead_bytes(self) -> int:
@@ -162,7 +189,7 @@ class Packing:
 
     def text(self) -> Text:
         """The text as it stands."""
-        return Text(tuple(block.data for block in self.blocks), b"".join(section.text() for section in self.tail))
+        return Text(tuple(self.blocks), b"".join(section.text() for section in self.tail))
 
     def tells(self, path: str, content: bytes) -> bool:
         """Whether the text already gives this content for this file."""
@@ -220,25 +247,24 @@ class Packing:
             return
         section = layout.changed(path, copy.content(), content) if copy is not None else None
         if section is not None:
-            self._append_to_tail(Section(path, "changed", section, 0, len(section), digest(content)))
+            self._append_to_tail(path, "changed", (section,), digest(content))
         else:
-            text = b"".join(layout.whole(path, content))
-            self._append_to_tail(Section(path, "whole", text, 0, len(text)))
+            self._append_to_tail(path, "whole", layout.whole(path, content))
 
     def _tell_gone(self, path: str) -> None:
         self._drop_from_tail(path)
         if path in self._last:
-            text = layout.gone(path)
-            self._append_to_tail(Section(path, "gone", text, 0, len(text)))
+            self._append_to_tail(path, "gone", (layout.gone(path),))
 
     def _drop_from_tail(self, path: str) -> None:
         if any(section.path == path for section in self.tail):
             self.tail = [section for section in self.tail if section.path != path]
             self._index()
 
-    def _append_to_tail(self, section: Section) -> None:
-        self.tail.append(section)
-        self._take_in(section)
+    def _append_to_tail(self, path: str, kind: Kind, parts: Sequence[bytes], told: bytes = b"") -> None:
+        block = Block(parts)
+        self.tail.append(Section(path, kind, block, 0, block.size_bytes, told))
+        self._take_in(self.tail[-1])
 
     def _take_in(self, section: Section) -> None:
         """What a section says replaces what was said before."""
@@ -271,17 +297,18 @@ class Packing:
     def _sections(self) -> list[Section]:
         return [section for block in self.blocks for section in block.sections]
 
-    def _append_block(self, parts: Iterable[tuple[str, Kind, tuple[bytes, ...], bytes]]) -> None:
-        """Join sections to a block; each is its path, kind, text in parts, and digest."""
-        laid = list(parts)
-        data = b"".join(part for _, _, text, _ in laid for part in text)
+    def _append_block(self, laid: Sequence[tuple[str, Kind, Sequence[bytes], bytes]]) -> None:
+        """Make a block of sections; each is its path, kind, text in parts, and digest."""
+        if not laid:
+            return
+        block = Block([part for _, _, parts, _ in laid for part in parts])
         sections, start = [], 0
-        for path, kind, text, told in laid:
-            size = sum(map(len, text))
-            sections.append(Section(path, kind, data, start, size, told))
+        for path, kind, parts, told in laid:
+            size = sum(map(len, parts))
+            sections.append(Section(path, kind, block, start, size, told))
             start += size
-        if sections:
-            self.blocks.append(Block(data, tuple(sections)))
+        block.sections = tuple(sections)
+        self.blocks.append(block)
 
     def _freeze(self) -> None:
         """Keep the tail as a block."""
@@ -309,9 +336,14 @@ class Packing:
                     gain, best = rent - price, place
                 if dead > all_dead / 2 and dead > density * living:
                     dense, density = place, dead / max(1, living)
-        if best is None and all_dead > max(DEAD_MIN_BYTES, DEAD_SHARE_MAX * (self.size_bytes - all_dead)):
+        if best is None and all_dead > self._dead_limit_bytes():
             return dense
         return len(self.blocks[0].sections) if best is None and len(self.blocks) > BLOCKS_MAX else best
+
+    def _dead_limit_bytes(self) -> float:
+        return (
+            DEAD_SMALL_BYTES if self.size_bytes < SMALL_BYTES else DEAD_SHARE_MAX * (self.size_bytes - self.dead_bytes)
+        )
 
     def _cut(self, place: int, changed: Mapping[str, bytes], read: Read) -> None:
         """Keep the sections before `place`, and say anew what they do not."""
@@ -343,11 +375,16 @@ class Packing:
 
 
 def _beginning(block: Block, sections: tuple[Section, ...]) -> Block:
-    size = sections[-1].start + sections[-1].size_bytes
-    data = block.data[:size]
+    """A block of the first sections of another, which move there."""
+    beginning = Block((block.data[: sections[-1].start + sections[-1].size_bytes],))
     for section in sections:
-        section.source = data
-    return Block(data, sections)
+        section.block = beginning
+    beginning.sections = sections
+    return beginning
+
+
+def _is_same(one: Block, other: Block) -> bool:
+    return one is other or (one.size_bytes == other.size_bytes and one.data == other.data)
 
 
 def _common_prefix(one: bytes, other: bytes) -> int:

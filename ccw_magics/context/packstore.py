@@ -165,7 +165,7 @@ class PackStore:
         _require(checksum == _checksum(tail, state.encode()))
         kept = json.loads(state)
         blocks = list(self._blocks(session_id, kept["blocks"]))
-        packing = Packing(blocks, _sections(tail, kept["tail"]), kept["changes"], kept["calls"])
+        packing = Packing(blocks, _block(tail, kept["tail"]).sections, kept["changes"], kept["calls"])
         for (block, section), since in zip(kept["dead"], kept["dead_since"], strict=True):
             blocks[block].sections[section].dead_since = since
         known = self._connection.execute("SELECT path, known FROM seen WHERE session_id = ?", (session_id,))
@@ -179,7 +179,7 @@ class PackStore:
             used_at=_time(used_at),
             hits=hits,
             stored=seen.copy(),
-            stored_blocks=tuple(block.data for block in blocks),
+            stored_blocks=tuple(blocks),
         )
 
     def _blocks(self, session_id: str, count: int) -> Iterator[Block]:
@@ -189,7 +189,7 @@ class PackStore:
         _require(len(rows) == count)
         for data, sections, checksum in rows:
             _require(checksum == _checksum(data, sections.encode()))
-            yield Block(data, tuple(_sections(data, json.loads(sections))))
+            yield _block(data, json.loads(sections))
 
     def save(self, key: PackKey, session: Session, revision_before: int) -> bool:
         """Write a session's newest revision, unless another process wrote one since `revision_before`.
@@ -354,12 +354,14 @@ def _described(section: Section) -> list[object]:
     return [section.path, section.kind, section.size_bytes, section.told.hex()]
 
 
-def _sections(source: bytes, described: Iterable[list[Any]]) -> Iterator[Section]:
-    start = 0
+def _block(data: bytes, described: Iterable[list[Any]]) -> Block:
+    block, sections, start = Block((data,)), [], 0
     for path, kind, size_bytes, told in described:
-        yield Section(path, kind, source, start, size_bytes, bytes.fromhex(told))
+        sections.append(Section(path, kind, block, start, size_bytes, bytes.fromhex(told)))
         start += size_bytes
-    _require(start == len(source))
+    _require(start == len(data))
+    block.sections = tuple(sections)
+    return block
 
 
 def _state(packing: Packing) -> dict[str, object]:

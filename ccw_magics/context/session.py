@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import NamedTuple
@@ -11,7 +12,7 @@ from typing import NamedTuple
 from ccw_magics.context.finder import Finder
 from ccw_magics.context.found import Found, FoundFile, Skipped
 from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, kib, largest
-from ccw_magics.context.packing import Packing, Read, Text
+from ccw_magics.context.packing import Block, Packing, Read, Text
 from ccw_magics.context.reading import read_text
 from ccw_magics.errors import ContextTooLarge
 
@@ -52,6 +53,7 @@ class Session:
         pack: The newest pack; None before the first, and after the session was loaded.
         stored: What of `seen` is on disk.
         stored_blocks: The blocks that are on disk.
+        saving: The save that is under way, if any.
     """
 
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
@@ -63,7 +65,8 @@ class Session:
     hits: int = 0
     pack: Pack | None = None
     stored: dict[str, Seen] = field(default_factory=dict)
-    stored_blocks: tuple[bytes, ...] = ()
+    stored_blocks: tuple[Block, ...] = ()
+    saving: Future[bool | None] | None = None
     _finder: Finder | None = None
     _found: Found | None = None
 
@@ -97,6 +100,8 @@ class Session:
         fits = self.pack is not None and self.pack.size_bytes <= request.max_size_bytes
         if found is self._found and fits and not over:
             return self._hit(request, now)
+        if self.saving is not None:
+            wait([self.saving])  # it reads what is changed below
         files = {file.path: file for file in found.files}
         changed = self._read_changes(files, request)
         before = self.packing.text()
@@ -191,7 +196,7 @@ class Session:
     def _publish(self, request: PackRequest, found: Found, status: Status, before: Text, now: datetime) -> Pack:
         """The pack to hand out, as a new revision where the text is another one."""
         text = self.packing.text()
-        if text != before:
+        if not text.says_the_same(before):
             self.revision += 1
         self.created_at = self.created_at or now
         self.used_at = now

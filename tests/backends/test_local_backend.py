@@ -167,7 +167,7 @@ class TestWithoutModel:
 
     def test_what_is_asked(self, stand_in: Path) -> None:
         asked = call(
-            f"BODY\n{LAST}", stand_in, context="files", system="be brief", params={"temperature": 0.5, "seed": 1}
+            f"BODY\n{LAST}", stand_in, blocks=("files",), system="be brief", params={"temperature": 0.5, "seed": 1}
         )
         body = json.loads(text_of(ask(call(asked.prompt, stand_in, system="be brief", params=asked.params))))
         assert body["messages"] == [
@@ -244,8 +244,8 @@ class TestWithModel:
     CONTEXT = "## tides.md\n\nThe harbour is called Brest. Its tides are computed by the tool tidecalc.\n" * 12
 
     def test_it_answers_and_keeps_the_prefix(self, embedded_model: Path) -> None:
-        first = ask(call("What is the harbour called?", context=self.CONTEXT, params={"max_tokens": 24}))
-        second = ask(call("Which tool computes its tides?", context=self.CONTEXT, params={"max_tokens": 24}))
+        first = ask(call("What is the harbour called?", blocks=(self.CONTEXT,), params={"max_tokens": 24}))
+        second = ask(call("Which tool computes its tides?", blocks=(self.CONTEXT,), params={"max_tokens": 24}))
         assert "Brest" in text_of(first)
         done, usage = done_of(first)
         assert (done.model, done.cost_usd, usage.cached_input_tokens) == (local_model.DEFAULT_MODEL, 0.0, 0)
@@ -254,10 +254,10 @@ class TestWithModel:
         assert again.cached_input_tokens > 0.9 * again.input_tokens
 
     def test_too_much_is_refused_with_the_figures(self, embedded_model: Path) -> None:
-        asked = call("Why?", context=self.CONTEXT * 40)
+        asked = call("Why?", blocks=(self.CONTEXT * 40,))
         with pytest.raises(ContextTooLarge, match=r"1\d,\d{3} tokens; the embedded model has room for 8,192"):
             ask(asked)
-        tokens = asyncio.run(LocalBackend().count_tokens(asked, asked.context))
+        tokens = asyncio.run(LocalBackend().count_tokens(asked, asked.text))
         assert tokens is not None
         assert tokens > local_process.CONTEXT_TOKENS
 

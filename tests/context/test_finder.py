@@ -132,20 +132,15 @@ def test_shares_what_did_not_change(tmp_path: Path) -> None:
     assert all(old is new for old, new in zip(now.files, later.files, strict=False))
 
 
-def test_lists_only_what_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_lists_only_what_changed(tmp_path: Path) -> None:
     plant(tmp_path, "a/b/x.py", "c/y.py", "d.py")
     finder = Finder(["@**/*.py"], root=tmp_path, now_ns=long_after)
     finder.find()
-    listed: list[str] = []
-    scandir = os.scandir
-    monkeypatch.setattr(
-        os,
-        "scandir",
-        lambda path: listed.append(os.path.relpath(path, os.fsencode(tmp_path)).decode()) or scandir(path),
-    )
-    plant(tmp_path, "a/b/new/z.py")
-    assert [file.path for file in finder.find().files] == ["a/b/new/z.py", "a/b/x.py", "c/y.py", "d.py"]
-    assert listed == ["a/b", "a/b/new"]
+    with mock.patch.object(os, "scandir", wraps=os.scandir) as scandir:
+        plant(tmp_path, "a/b/new/z.py")
+        assert [file.path for file in finder.find().files] == ["a/b/new/z.py", "a/b/x.py", "c/y.py", "d.py"]
+    listed = [os.path.relpath(call.args[0], os.fsencode(tmp_path)) for call in scandir.call_args_list]
+    assert listed == [b"a/b", b"a/b/new"]
 
 
 def test_an_edit_within_the_tick_shows_though_the_stamp_is_the_same(tmp_path: Path) -> None:
