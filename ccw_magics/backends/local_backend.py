@@ -11,6 +11,7 @@ import ssl
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator
 from contextlib import aclosing
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccw_magics.backends import local_model
@@ -23,6 +24,7 @@ from ccw_magics.backends.local_process import (
     processes,
     require_xllamacpp,
 )
+from ccw_magics.backends.local_slotfiles import Prefix
 from ccw_magics.errors import CcwError, ContextTooLarge, ProviderError, ToolError
 
 if TYPE_CHECKING:
@@ -75,10 +77,16 @@ class LocalBackend:
         settings = await asyncio.to_thread(_settings, call.model)
         if processes.running(settings.path) is None:
             yield Note("starting the embedded model…")
-        process = await asyncio.to_thread(processes.start, settings)
-        async with aclosing(_answer(process, call)) as events:
-            async for event in events:
-                yield event
+        prefix = _prefix(call)
+        process = await asyncio.to_thread(_ready, settings, call.slots_dir, prefix)
+        with process.slots.answering():
+            async with aclosing(_answer(process, call)) as events:
+                async for event in events:
+                    if isinstance(event, Text):
+                        process.slots.has_read(prefix)
+                    yield event
+        if call.slots_dir is not None:
+            process.slots.keep(call.slots_dir, prefix)
 
     async def context_window_tokens(self, call: ModelCall) -> int | None:  # noqa: ARG002 - the protocol's signature
         """Tokens that prompt and answer together may have."""
@@ -144,6 +152,15 @@ def _settings(model: str) -> ModelSettings:
     path = local_model.resolve(model)
     # The one thread that suits the smallest model is too few for one that computes longer between two waits.
     return ModelSettings(path, 1 if local_model.is_default(model) else max(1, (os.cpu_count() or 1) // 2))
+
+
+def _ready(settings: ModelSettings, slots_dir: Path | None, prefix: Prefix) -> ModelProcess:
+    """The child, with what an earlier one has read of the prompt brought back."""
+    process = processes.start(settings)
+    if slots_dir is None:
+        return process
+    process.slots.bring_back(slots_dir, prefix)
+    return processes.start(settings)  # another, where the slot made it crash
 
 
 async def _answer(process: ModelProcess, call: ModelCall) -> AsyncGenerator[Event, None]:
@@ -221,21 +238,28 @@ def _client(process: ModelProcess) -> httpx.AsyncClient:
 
 def _body(call: ModelCall) -> dict[str, Any]:
     defaults: dict[str, Any] = {"max_tokens": MAX_ANSWER_TOKENS}
-    system = call.system
     if local_model.is_default(call.model):
         defaults |= SMALL_MODEL_PARAMS
-        system = system or SMALL_MODEL_SYSTEM
-    content = f"{call.context}\n\n---\n\n{call.prompt}" if call.context else call.prompt
+    system = _system(call)
     messages = [{"role": "system", "content": system}] if system else []
     return {
         **defaults,
         **call.params,
-        "messages": [*messages, {"role": "user", "content": content}],
+        "messages": [*messages, {"role": "user", "content": call.text}],
         "stream": True,
         "stream_options": {"include_usage": True},
         "cache_prompt": True,
         "return_progress": True,
     }
+
+
+def _system(call: ModelCall) -> str:
+    return call.system or (SMALL_MODEL_SYSTEM if local_model.is_default(call.model) else "")
+
+
+def _prefix(call: ModelCall) -> Prefix:
+    kept = "".join(call.blocks)
+    return Prefix.of(f"{_system(call)}\0{kept}", call.text[len(kept) :])
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

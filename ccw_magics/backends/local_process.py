@@ -18,10 +18,13 @@ import threading
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from importlib.util import find_spec
 from pathlib import Path
 from typing import IO, Any
 
+from ccw_magics.backends.local_slotfiles import origin_of
+from ccw_magics.backends.local_slots import Action, Slots, ask_for_slot
 from ccw_magics.config.credentials import Secret
 from ccw_magics.errors import ConfigError, ToolError
 
@@ -93,6 +96,9 @@ class ModelProcess:
     Args:
         settings: Which model runs, and how.
 
+    Attributes:
+        slots: What it has read, to be kept beyond its life.
+
     Raises:
         ConfigError: xllamacpp is not installed.
         ToolError: The child did not come up.
@@ -100,6 +106,8 @@ class ModelProcess:
 
     def __init__(self, settings: ModelSettings) -> None:
         self.settings = settings
+        self.slots = Slots(self._slot_action, origin_of(settings.path, CONTEXT_TOKENS), idle_sleep_s=IDLE_SLEEP_S)
+        self._slot_lock = threading.Lock()
         self._packages = require_xllamacpp()
         self._key = Secret(secrets.token_urlsafe())
         self._stderr_lines: deque[str] = deque(maxlen=_STDERR_LINES)
@@ -145,6 +153,7 @@ class ModelProcess:
 
     def stop(self) -> None:
         """End the child. Blocks for at most a few seconds; may be called twice."""
+        self.slots.flush()
         _standard_stream(self._process.stdin).close()
         if not self.wait(END_TIMEOUT_S):
             self._process.kill()
@@ -193,6 +202,19 @@ class ModelProcess:
             "packages": str(self._packages),
         }
         return json.dumps(order).encode() + b"\n"
+
+    def _slot_action(self, action: Action, path: Path) -> int:
+        with self._slot_lock:
+            try:
+                return ask_for_slot(action, path.name, self.url, self.headers) if self._enter(path.parent) else 0
+            except (OSError, HTTPException, ValueError):
+                self.wait(END_TIMEOUT_S)  # it has probably ended, or is about to
+                return 0
+
+    def _enter(self, directory: Path) -> bool:
+        _standard_stream(self._process.stdin).write(json.dumps({"slots_dir": str(directory)}).encode() + b"\n")
+        answer = _standard_stream(self._process.stdout).readline()
+        return bool(answer) and json.loads(answer)["entered"] is True
 
     def _keep_stderr(self) -> None:
         stream = _standard_stream(self._process.stderr)
@@ -265,7 +287,8 @@ def _spawn() -> subprocess.Popen[bytes]:
 
 def _environment() -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if _ENVIRONMENT.fullmatch(name)}
-    return {"OMP_WAIT_POLICY": "passive", **kept}  # threads that spin while waiting starve a busy machine
+    # Threads that spin while waiting starve a busy machine; a backtrace starts gdb, and drowns the message before it.
+    return {"OMP_WAIT_POLICY": "passive", "GGML_NO_BACKTRACE": "1", **kept}
 
 
 def _start_hint(words: str, path: Path) -> str:

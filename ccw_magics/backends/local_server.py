@@ -2,7 +2,9 @@
 
 Run as a script under `python -I` by `local_process`, never imported by the package: it must start without the rest of
 it. Standard input's first line is a JSON object (see `main`), and its end is the order to stop: the pipe closes when
-the kernel ends, even by SIGKILL. Standard output carries one JSON line, `{"url": "http://127.0.0.1:PORT"}`.
+the kernel ends, even by SIGKILL. Each further line, `{"slots_dir": PATH}`, says where slots are saved and restored from
+then on. Standard output carries one JSON line, `{"url": "http://127.0.0.1:PORT"}`, and then one for each such order:
+`{"entered": true}`, or false.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import os
 import signal
 import sys
 import threading
-from typing import Any
+from typing import Any, TextIO
 
 BATCH_TOKENS = 256
 """Between batches llama.cpp reports progress and notices that the asker has gone: every second on two cores.
@@ -30,22 +32,37 @@ def main() -> None:
     Its keys: `model` (path), `api_key`, `context_tokens`, `generation_threads`, `cache_mib` (memory for the prefixes of
     earlier prompts), `idle_sleep_s` (seconds until an idle model leaves memory), `packages` (where xllamacpp lives).
     """
+    os.umask(0o077)  # a saved slot holds the contents of files
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # an interrupt is meant for the call, not for the model
     settings = json.loads(sys.stdin.buffer.readline())
     answer = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # whatever native code prints is not an answer
-    ending = threading.Thread(target=_end_with_parent)
-    ending.start()
+    obeying = threading.Thread(target=_obey_parent, args=[answer])
+    obeying.start()
     server = _serve(settings)
-    with answer:
-        answer.write(json.dumps({"url": server.listening_address}) + "\n")
-    ending.join()
+    _say(answer, {"url": server.listening_address})
+    obeying.join()
 
 
-def _end_with_parent() -> None:
-    while sys.stdin.buffer.read(4096):
-        pass
-    os._exit(0)  # llama.cpp's own shutdown waits for the answer under way
+def _obey_parent(answer: TextIO) -> None:
+    try:
+        for line in sys.stdin.buffer:
+            _say(answer, {"entered": _entered(json.loads(line)["slots_dir"])})
+    finally:  # the last line may be half of one
+        os._exit(0)  # llama.cpp's own shutdown waits for the answer under way
+
+
+def _entered(directory: str) -> bool:
+    try:
+        os.chdir(directory)
+    except OSError:
+        return False
+    return True
+
+
+def _say(answer: TextIO, document: dict[str, Any]) -> None:
+    answer.write(json.dumps(document) + "\n")
+    answer.flush()
 
 
 def _serve(settings: dict[str, Any]) -> Any:
@@ -60,7 +77,8 @@ def _serve(settings: dict[str, Any]) -> Any:
     params.api_keys = [settings["api_key"]]
     params.cors_origins = ""
     params.ui = False
-    params.endpoint_slots = False
+    params.endpoint_slots = False  # they tell what was asked; saving and restoring stay open
+    params.slot_save_path = "./"  # of many caches: the parent says which, and the working directory follows
     params.offline = True
     params.verbosity = LOG_WARNINGS
     params.n_ctx = settings["context_tokens"]

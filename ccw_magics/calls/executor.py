@@ -23,8 +23,13 @@ from ccw_magics.config.store import ConfigStore
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack
 from ccw_magics.context.patterns import extract_patterns
+from ccw_magics.context.session import OnRead
 from ccw_magics.errors import CcwError
 
+SILENT_S: Final = 1.0
+"""What takes longer than this says how far it has come."""
+NOTE_PERIOD_S: Final = 0.2
+"""At most five notes a second."""
 INTERRUPTED: Final = "interrupted; what had come is kept"
 
 
@@ -108,7 +113,7 @@ class Executor:
         """
         progress, self.last_reply = _Progress(), None
         try:
-            prepared = self._prepare(request)
+            prepared = self._prepare(request, on_output or _ignore)
         except CcwError as error:
             return self._failed(request, error, progress)
         return self._keep(self._watch(prepared, progress, on_output or _ignore, on_idle or _idle))
@@ -116,18 +121,18 @@ class Executor:
     async def aexecute(self, request: Request, on_output: OnOutput | None = None) -> Reply:
         """The same, awaited; `on_output` is called on the awaiting loop."""
         progress = _Progress()
-        try:
-            prepared = await asyncio.to_thread(self._prepare, request)
-        except CcwError as error:
-            return self._failed(request, error, progress)
         loop, tell = asyncio.get_running_loop(), on_output or _ignore
 
         def emit(kind: str, text: str) -> None:
             loop.call_soon_threadsafe(tell, kind, text)
 
+        try:
+            prepared = await asyncio.to_thread(self._prepare, request, emit)
+        except CcwError as error:
+            return self._failed(request, error, progress)
         return self._keep(await asyncio.wrap_future(worker.submit(_answer(prepared, progress, emit))))
 
-    def _prepare(self, request: Request) -> _Prepared:
+    def _prepare(self, request: Request, emit: OnOutput) -> _Prepared:
         """Look everything up and pack. Runs in the caller's thread, where an interrupt ends it at once."""
         chosen = route(self._config.require_trust(), request.endpoint_id)
         backend = backend_for(chosen.provider.type)
@@ -146,8 +151,13 @@ class Executor:
             keep=request.enable_cache,
             renew=request.repack,
         )
-        pack = self._cache.pack(wanted)
-        return _Prepared(chosen, with_context(call, pack, kept=wanted.keep), backend, pack)
+        pack = self._cache.pack(wanted, _reading(emit))
+        return _Prepared(
+            chosen,
+            with_context(call, pack, self._cache.slots_dir if wanted.keep else None, kept=wanted.keep),
+            backend,
+            pack,
+        )
 
     def _watch(self, prepared: _Prepared, progress: _Progress, on_output: OnOutput, on_idle: OnIdle) -> Reply:
         """Hand the call's output on until the reply is there; what had come of a broken one is kept."""
@@ -175,6 +185,20 @@ class Executor:
 
 def _ignore(_kind: str, _text: str) -> None:
     """Where nobody listens."""
+
+
+def _reading(emit: OnOutput) -> OnRead:
+    """Says how far the reading of the files has come, where it takes more than a second."""
+    due = time.perf_counter() + SILENT_S
+
+    def tell(done: int, total: int) -> None:
+        nonlocal due
+        now = time.perf_counter()
+        if now >= due:
+            due = now + NOTE_PERIOD_S
+            emit("stderr", f"reading files: {done:,} of {total:,}")
+
+    return tell
 
 
 def _idle() -> None:

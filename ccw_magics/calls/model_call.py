@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 from ccw_magics.backends.base import ModelCall
 from ccw_magics.calls.request import Request
@@ -44,13 +45,13 @@ def build_call(route: Route, request: Request) -> ModelCall:
     )
 
 
-def with_context(call: ModelCall, pack: Pack, *, kept: bool) -> ModelCall:
+def with_context(call: ModelCall, pack: Pack, slots_dir: Path | None, *, kept: bool) -> ModelCall:
     """The call with its context; a pack that is not kept has nothing that a provider should keep either."""
     if not pack.files:
         return call
     if not kept:
         return replace(call, tail=pack.text)
-    return replace(call, blocks=pack.blocks, tail=pack.tail, blocks_before=pack.kept_before)
+    return replace(call, blocks=pack.blocks, tail=pack.tail, blocks_before=pack.kept_before, slots_dir=slots_dir)
 
 
 def secrets_of(call: ModelCall) -> Iterator[Secret]:

@@ -186,7 +186,7 @@ def clean_cache(door: Door) -> str:
 
 def _cache_summary(workspace: Workspace) -> str:
     rows, settings = workspace.cache.rows(), workspace.cache.settings
-    total = sum(row.size_bytes for row in rows)
+    total = workspace.cache.size_bytes
     place = settings.directory or "memory only"
     return f"{len(rows)} pack{'' if len(rows) == 1 else 's'}, {kib(total)} of {kib(settings.max_bytes)} ({place})"
 

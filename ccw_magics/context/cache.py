@@ -17,9 +17,10 @@ from pathlib import Path
 from threading import RLock
 from typing import Final, NamedTuple, TypeVar
 
+from ccw_magics.context import slots
 from ccw_magics.context.pack import Pack, PackKey, PackRequest
 from ccw_magics.context.packstore import PackStore, Row, is_busy, is_out_of_order
-from ccw_magics.context.session import Session
+from ccw_magics.context.session import OnRead, Session
 
 T = TypeVar("T")
 U = TypeVar("U")
@@ -126,17 +127,21 @@ class ContextCache:
         self._disk = _Disk(CacheSettings())
         self._touched: dict[str, datetime] = {}
 
-    def pack(self, request: PackRequest) -> Pack:
+    def pack(self, request: PackRequest, on_read: OnRead = lambda _done, _total: None) -> Pack:
         """The pack for a request, as the files are now.
+
+        Args:
+            request: What to pack.
+            on_read: Called now and then with how many files were read, and of how many.
 
         Raises:
             PatternError: A reference leads outside the root and the included directories.
             ContextTooLarge: The text would pass its limit; nothing is ever cut silently.
         """
         if not request.keep:
-            return Session().refresh(request, self._now())
+            return Session().refresh(request, self._now(), on_read)
         with self._lock:
-            return self._warned(self._kept(request))
+            return self._warned(self._kept(request, on_read))
 
     def rows(self) -> list[Row]:
         """The kept packs, those of other processes included, the last used first."""
@@ -186,6 +191,8 @@ class ContextCache:
             count = len(self.rows())
             self._sessions.clear()
             self._on_disk(PackStore.clear, 0)
+            if self._disk.settings.directory is not None:
+                slots.clear(self._disk.settings.directory)
             return count
 
     def cleanup(self) -> int:
@@ -207,18 +214,36 @@ class ContextCache:
             self._disk = _Disk(CacheSettings())
 
     @property
+    def slots_dir(self) -> Path | None:
+        """Where the embedded model may keep what it has read; None where nothing is kept on disk."""
+        directory = self._settings().directory
+        return None if directory is None else directory / slots.FOLDER
+
+    @property
+    def size_bytes(self) -> int:
+        """What all packs take, and the slots beside them."""
+        directory = self._settings().directory
+        return sum(row.size_bytes for row in self.rows()) + (slots.size_bytes(directory) if directory else 0)
+
+    def _evict_slots(self) -> None:
+        """Leave the slots what the packs do not take of the limit."""
+        settings = self._disk.settings
+        if settings.directory is not None:
+            slots.evict(settings.directory, settings.max_bytes - sum(row.size_bytes for row in self._rows()))
+
+    @property
     def settings(self) -> CacheSettings:
         """Where packs are kept, and within which limit."""
         return self._settings()
 
-    def _kept(self, request: PackRequest) -> Pack:
+    def _kept(self, request: PackRequest, on_read: OnRead) -> Pack:
         key = request.key
         if request.renew:
             self._renew(key)
         for _ in range(TRIES):
             session = self._session(key)
             revision_before = session.revision
-            pack = self._refreshed(key, session, request)
+            pack = self._refreshed(key, session, request, on_read)
             saved = self._save(key, session, revision_before)
             if saved:
                 return pack
@@ -257,9 +282,9 @@ class ContextCache:
             return None
         return session
 
-    def _refreshed(self, key: PackKey, session: Session, request: PackRequest) -> Pack:
+    def _refreshed(self, key: PackKey, session: Session, request: PackRequest, on_read: OnRead) -> Pack:
         self._sessions.pop(key, None)  # an error leaves no half-made state behind
-        pack = session.refresh(request, self._now())
+        pack = session.refresh(request, self._now(), on_read)
         self._sessions[key] = session
         self._evict(key)
         return pack
@@ -276,7 +301,9 @@ class ContextCache:
             return None if session.is_stored else True
 
         def save() -> bool | None:
-            return self._on_disk(lambda store: store.save(key, session, revision_before), None)
+            saved = self._on_disk(lambda store: store.save(key, session, revision_before), None)
+            self._evict_slots()
+            return saved
 
         if session.is_stored or session.packing.size_bytes < BACKGROUND_BYTES:
             return save()

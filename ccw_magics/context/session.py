@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from ccw_magics.context.finder import Finder
 from ccw_magics.context.found import Found, FoundFile, Skipped
@@ -16,7 +16,12 @@ from ccw_magics.context.packing import Block, Packing, Read, Text
 from ccw_magics.context.reading import read_text
 from ccw_magics.errors import ContextTooLarge
 
-REPLACED = "\ufffd"
+REPLACED: Final = "\ufffd"
+TOLD_EVERY: Final = 100
+"""Files between two words on how far the reading has come."""
+
+OnRead = Callable[[int, int], None]
+"""Called with how many files were read, and of how many."""
 
 
 class Seen(NamedTuple):
@@ -87,8 +92,13 @@ class Session:
         if self.pack is not None:
             self.pack = replace(self.pack, session_id=self.session_id)
 
-    def refresh(self, request: PackRequest, now: datetime) -> Pack:
+    def refresh(self, request: PackRequest, now: datetime, on_read: OnRead) -> Pack:
         """The pack as the files are now.
+
+        Args:
+            request: What to pack.
+            now: The time, in UTC.
+            on_read: Called now and then with how many files were read, and of how many.
 
         Raises:
             PatternError: A reference leads outside the root and the included directories.
@@ -103,7 +113,7 @@ class Session:
         if self.saving is not None:
             wait([self.saving])  # it reads what is changed below
         files = {file.path: file for file in found.files}
-        changed = self._read_changes(files, request)
+        changed = self._read_changes(files, request, on_read)
         before = self.packing.text()
         status = self._say(files, changed, over, request)
         return self._publish(request, found, status, before, now)
@@ -139,11 +149,13 @@ class Session:
         )
         return self.pack
 
-    def _read_changes(self, files: Mapping[str, FoundFile], request: PackRequest) -> dict[str, bytes]:
+    def _read_changes(self, files: Mapping[str, FoundFile], request: PackRequest, on_read: OnRead) -> dict[str, bytes]:
         """Read what may have changed; what turns out the same is only noted."""
         changed: dict[str, bytes] = {}
         seen: dict[str, Seen] = {}
-        for path, file in files.items():
+        for number, (path, file) in enumerate(files.items(), 1):
+            if number % TOLD_EVERY == 0:
+                on_read(number, len(files))
             known = self.seen.get(path)
             if known is not None and known.signature == file.signature:
                 seen[path] = known

@@ -171,10 +171,11 @@ def measure_restart(workspace: Workspace, *, with_slot: bool) -> tuple[float, in
 
 def measure_saving(workspace: Workspace) -> str:
     """How long the child is busy saving, and what it wrote."""
-    found = list(slots_dir(workspace).glob("*.slot"))
-    started = time.perf_counter()
     process = processes.running(local_model.resolve(""))
     assert process is not None
+    process.slots.flush()
+    found = list(slots_dir(workspace).glob("*.slot"))
+    started = time.perf_counter()
     written = process._slot_action("save", slots_dir(workspace) / "measured.part")
     seconds = time.perf_counter() - started
     (slots_dir(workspace) / "measured.part").unlink(missing_ok=True)

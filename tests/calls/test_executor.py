@@ -218,7 +218,7 @@ def test_an_interrupt_before_the_call_leaves_no_reply_of_another(
 ) -> None:
     workspace.run("Hi")
 
-    def interrupted(_: object) -> None:
+    def interrupted(*_: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workspace.cache, "pack", interrupted)
@@ -286,3 +286,14 @@ def test_an_untrusted_config_is_not_used(workspace: Workspace, wire: WireServer)
     assert "evil.example" in (reply.error or "")
     assert "MY_KEY" in (reply.error or "")
     assert len(wire.requests) == 0
+
+
+def test_a_slow_reading_of_files_says_how_far_it_has_come(
+    workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("ccw_magics.calls.executor.SILENT_S", 0.0)
+    for number in range(250):
+        (workspace.root / f"f{number}.txt").write_text("x\n")
+    notes: list[str] = []
+    workspace.run("@*.txt Why?", on_output=lambda kind, text: notes.append(text) if kind == "stderr" else None)
+    assert "reading files: 100 of 250" in notes

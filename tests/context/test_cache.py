@@ -312,3 +312,23 @@ def test_two_processes_never_give_two_texts_one_name(wanted: PackRequest, direct
     named: dict[tuple[str, str], str] = {}
     for session_id, revision, text in map(str.split, lines):
         assert named.setdefault((session_id, revision), text) == text
+
+
+def _slot(directory: Path, name: str, size_bytes: int, used_at: float) -> None:
+    folder = directory / "slots"
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"{name}.slot").write_bytes(b"x" * size_bytes)
+    (folder / f"{name}.json").write_text("{}")
+    os.utime(folder / f"{name}.slot", (used_at, used_at))
+
+
+def test_saved_slots_are_counted_evicted_and_cleared_with_the_packs(wanted: PackRequest, directory: Path) -> None:
+    cache = ContextCache(lambda: CacheSettings(directory, 2000))
+    _slot(directory, "old", 900, 1000)
+    _slot(directory, "new", 900, 2000)
+    (directory / "slots" / "precious.txt").write_text("not ours")
+    size = cache.pack(wanted).size_bytes
+    assert sorted(path.name for path in (directory / "slots").iterdir()) == ["new.json", "new.slot", "precious.txt"]
+    assert cache.size_bytes == size + 900
+    cache.clear()
+    assert [path.name for path in (directory / "slots").iterdir()] == ["precious.txt"]
