@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from ccw_magics.calls.worker import OnOutput
     from ccw_magics.config.models import Config
     from ccw_magics.config.store import ConfigStore
-    from ccw_magics.context.cache import CacheSettings, ContextCache
+    from ccw_magics.context.cache import ContextCache
+    from ccw_magics.context.disk import CacheSettings
     from ccw_magics.context.pack import Pack
 
 
@@ -64,7 +65,7 @@ class Workspace:
 
     def _cache_settings(self) -> CacheSettings:
         """Where packs are kept: a folder outside ~/.ccw only once the config is trusted."""
-        from ccw_magics.context.cache import CacheSettings
+        from ccw_magics.context.disk import CacheSettings
 
         config = self.config.load()
         if config is not self._judged:

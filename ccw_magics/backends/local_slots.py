@@ -104,7 +104,7 @@ class Slots:
                 return
         if time.monotonic() - self._last_read_s >= self._idle_sleep_s:
             self._held.clear()
-        held_bytes = max((prefix.shared_bytes(held) for held in self._held), default=0)
+        held_bytes = max((prefix.shared_bytes(held) for held in tuple(self._held)), default=0)
         files = SlotFiles(directory, self._origin)
         while (slot := files.best(prefix)) and prefix.shared_bytes(slot.prefix) - held_bytes >= WORTH_BYTES:
             if slot.is_whole() and self._act("restore", slot.path):

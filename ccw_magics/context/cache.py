@@ -7,23 +7,21 @@ memory and say so once.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from functools import cache
 from pathlib import Path
 from threading import RLock
-from typing import Final, NamedTuple, TypeVar
+from typing import Final, NamedTuple
 
 from ccw_magics.context import slots
+from ccw_magics.context.disk import CacheSettings, Disk
 from ccw_magics.context.pack import Pack, PackKey, PackRequest
-from ccw_magics.context.packstore import PackStore, Row, is_busy, is_out_of_order
+from ccw_magics.context.packrows import Row
+from ccw_magics.context.packstore import PackStore
 from ccw_magics.context.session import OnRead, Session
-
-T = TypeVar("T")
-U = TypeVar("U")
 
 TRIES: Final = 3
 """How often a pack is made anew where another process extended it meanwhile, before it gets a name of its own."""
@@ -31,20 +29,6 @@ TOUCH_PERIOD: Final = timedelta(seconds=30)
 """A hit is noted on disk at most this often: the order of use matters, the second does not."""
 BACKGROUND_BYTES: Final = 256 * 1024
 """A new pack larger than this is written in the background."""
-DEFAULT_MAX_BYTES: Final = 100 * 1024 * 1024
-
-
-@dataclass(frozen=True)
-class CacheSettings:
-    """Where packs are kept.
-
-    Attributes:
-        directory: None for memory alone.
-        max_bytes: Limit of all packs together.
-    """
-
-    directory: Path | None = None
-    max_bytes: int = DEFAULT_MAX_BYTES
 
 
 class Page(NamedTuple):
@@ -77,36 +61,6 @@ class FileRow(NamedTuple):
     changes: int
 
 
-@dataclass
-class _Disk:
-    """The store of one setting, or why there is none."""
-
-    settings: CacheSettings
-    store: PackStore | None = None
-    trouble: str = ""
-    told: bool = False
-
-    def open(self) -> None:
-        """Open the store, if the settings name a place."""
-        if self.settings.directory is None:
-            return
-        try:
-            self.store = PackStore(self.settings.directory, self.settings.max_bytes)
-        except (sqlite3.Error, OSError) as error:
-            self.fail(error)
-
-    def fail(self, error: Exception) -> None:
-        """Put a damaged file aside; wait for a busy one; where the place cannot be used, go on in memory."""
-        if is_busy(error):
-            return
-        if self.store is not None and not is_out_of_order(error):
-            self.store.set_aside()
-            self.store, self.settings = None, CacheSettings()  # opened anew at the next use
-            return
-        self.store = None
-        self.trouble = f"the cache in {self.settings.directory} cannot be used ({error}); packs are kept in memory only"
-
-
 class ContextCache:
     """One pack for each root, endpoint and set of references.
 
@@ -120,11 +74,10 @@ class ContextCache:
         settings: Callable[[], CacheSettings] = CacheSettings,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
-        self._settings = settings
         self._now = now
         self._lock = RLock()
         self._sessions: dict[PackKey, Session] = {}
-        self._disk = _Disk(CacheSettings())
+        self._disk = Disk(settings)
         self._touched: dict[str, datetime] = {}
 
     def pack(self, request: PackRequest, on_read: OnRead = lambda _done, _total: None) -> Pack:
@@ -182,7 +135,7 @@ class ContextCache:
             own = [key for key, session in self._sessions.items() if session.session_id == session_id]
             for key in own:
                 del self._sessions[key]
-            return self._on_disk(lambda store: store.release(session_id), False) or bool(own)
+            return self._disk.use(lambda store: store.release(session_id), False) or bool(own)
 
     def clear(self) -> int:
         """Forget all packs; how many there were. Nothing is deleted that the cache did not write."""
@@ -190,9 +143,8 @@ class ContextCache:
             self._finish_saves()
             count = len(self.rows())
             self._sessions.clear()
-            self._on_disk(PackStore.clear, 0)
-            if self._disk.settings.directory is not None:
-                slots.clear(self._disk.settings.directory)
+            self._disk.use(PackStore.clear, 0)
+            self._disk.clear_slots()
             return count
 
     def cleanup(self) -> int:
@@ -203,38 +155,29 @@ class ContextCache:
             over = [key for key, session in self._sessions.items() if session.pack and session.pack.expires_at <= now]
             for key in over:
                 del self._sessions[key]
-            return max(len(over), self._on_disk(lambda store: store.drop_expired(now), 0))
+            return max(len(over), self._disk.use(lambda store: store.drop_expired(now), 0))
 
     def close(self) -> None:
         """Give the store back; a later call opens it again."""
         with self._lock:
             self._finish_saves()
-            if self._disk.store is not None:
-                self._disk.store.close()
-            self._disk = _Disk(CacheSettings())
+            self._disk.close()
 
     @property
     def slots_dir(self) -> Path | None:
         """Where the embedded model may keep what it has read; None where nothing is kept on disk."""
-        directory = self._settings().directory
+        directory = self._disk.settings.directory
         return None if directory is None else directory / slots.FOLDER
 
     @property
     def size_bytes(self) -> int:
         """What all packs take, and the slots beside them."""
-        directory = self._settings().directory
-        return sum(row.size_bytes for row in self.rows()) + (slots.size_bytes(directory) if directory else 0)
-
-    def _evict_slots(self) -> None:
-        """Leave the slots what the packs do not take of the limit."""
-        settings = self._disk.settings
-        if settings.directory is not None:
-            slots.evict(settings.directory, settings.max_bytes - sum(row.size_bytes for row in self._rows()))
+        return sum(row.size_bytes for row in self.rows()) + self._disk.slots_bytes
 
     @property
     def settings(self) -> CacheSettings:
         """Where packs are kept, and within which limit."""
-        return self._settings()
+        return self._disk.settings
 
     def _kept(self, request: PackRequest, on_read: OnRead) -> Pack:
         key = request.key
@@ -262,14 +205,14 @@ class ContextCache:
             if not session.saving.done():
                 return session
             session = self._settled(key, session)
-        current = self._on_disk(lambda store: store.current(key), None)
+        current = self._disk.use(lambda store: store.current(key), None)
         if session is not None and current == (session.session_id, session.revision):
             return session
         if current is None:
             if session is not None and session.is_stored:
                 session.fork()  # gone from the disk; others may have gone on under its name
             return session or Session()
-        return self._on_disk(lambda store: store.load(key), None) or Session()
+        return self._disk.use(lambda store: store.load(key), None) or Session()
 
     def _settled(self, key: PackKey, session: Session) -> Session | None:
         """A session whose save ended in the background; None where another process' one goes before it."""
@@ -291,18 +234,18 @@ class ContextCache:
 
     def _save(self, key: PackKey, session: Session, revision_before: int) -> bool | None:
         """Write a session's state; False where another process was faster, None where it cannot be written."""
-        if self._store() is None:
+        if not self._disk.is_usable:
             return True
         if session.is_stored and session.is_hit and session.revision == revision_before:
             self._touch(session)
             return True
         if session.packing.size_bytes > self._disk.settings.max_bytes:
-            self._on_disk(lambda store: store.release(session.session_id), False)
+            self._disk.use(lambda store: store.release(session.session_id), False)
             return None if session.is_stored else True
 
         def save() -> bool | None:
-            saved = self._on_disk(lambda store: store.save(key, session, revision_before), None)
-            self._evict_slots()
+            saved = self._disk.use(lambda store: store.save(key, session, revision_before), None)
+            self._disk.evict_slots(sum(row.size_bytes for row in self._rows()))
             return saved
 
         if session.is_stored or session.packing.size_bytes < BACKGROUND_BYTES:
@@ -315,13 +258,13 @@ class ContextCache:
         touched = self._touched.get(session.session_id)
         if touched is None or session.used_at - touched > TOUCH_PERIOD:
             self._touched[session.session_id] = session.used_at
-            self._on_disk(lambda store: store.touch(session), None)
+            self._disk.use(lambda store: store.touch(session), None)
 
     def _renew(self, key: PackKey) -> None:
         """Drop the kept pack, and its disk copy."""
-        current = self._on_disk(lambda store: store.current(key), None)
+        current = self._disk.use(lambda store: store.current(key), None)
         if current is not None:
-            self._on_disk(lambda store: store.release(current[0]), False)
+            self._disk.use(lambda store: store.release(current[0]), False)
         self._sessions.pop(key, None)
 
     def _evict(self, newest: PackKey) -> None:
@@ -339,41 +282,19 @@ class ContextCache:
                 if session.session_id == session_id:
                     return session
             keys = [row.key for row in self._rows() if row.session_id == session_id]
-            return self._on_disk(lambda store: store.load(keys[0]), None) if keys else None
+            return self._disk.use(lambda store: store.load(keys[0]), None) if keys else None
 
     def _finish_saves(self) -> None:
         wait([session.saving for session in self._sessions.values() if session.saving is not None])
 
     def _rows(self) -> list[Row]:
         nothing: list[Row] = []
-        return self._on_disk(PackStore.rows, nothing)
-
-    def _on_disk(self, action: Callable[[PackStore], T], otherwise: U) -> T | U:
-        """Do something with the store; what fails there leaves memory, and the call, alone."""
-        store = self._store()
-        if store is None:
-            return otherwise
-        try:
-            return action(store)
-        except (sqlite3.Error, OSError, ValueError) as error:
-            self._disk.fail(error)
-        return otherwise
-
-    def _store(self) -> PackStore | None:
-        settings = self._settings()
-        if settings != self._disk.settings:
-            if self._disk.store is not None:
-                self._disk.store.close()
-            self._disk = _Disk(settings)
-            self._disk.open()
-        return self._disk.store
+        return self._disk.use(PackStore.rows, nothing)
 
     def _warned(self, pack: Pack) -> Pack:
         """Say once that packs are kept in memory only."""
-        if not self._disk.trouble or self._disk.told:
-            return pack
-        self._disk.told = True
-        return replace(pack, warnings=(*pack.warnings, self._disk.trouble))
+        trouble = self._disk.take_trouble()
+        return replace(pack, warnings=(*pack.warnings, trouble)) if trouble else pack
 
 
 @cache

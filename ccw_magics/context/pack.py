@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ccw_magics.context.found import Skipped
-from ccw_magics.context.packing import Block
+from ccw_magics.context.text import Block
 
 Status = Literal["hit", "extended", "rebuilt"]
 Layout = Literal["stable", "fresh"]

@@ -8,21 +8,32 @@ that it kept another mode. Contents are files of the user's, so the file is for 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from ccw_magics.context.pack import PackKey
-from ccw_magics.context.packing import Block, Packing, Section
-from ccw_magics.context.session import Seen, Session
+from ccw_magics.context.packing import Packing
+from ccw_magics.context.packrows import (
+    Row,
+    checksum_of,
+    described,
+    key_text,
+    read_block,
+    read_key,
+    read_seen,
+    require,
+    state_of,
+    time_of,
+)
+from ccw_magics.context.session import Session
+from ccw_magics.context.text import Block
 
 FILE_NAME: Final = "packs.sqlite3"
 SCHEMA_VERSION: Final = 1
@@ -51,37 +62,6 @@ CREATE TABLE IF NOT EXISTS seen (
     session_id TEXT NOT NULL, path TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (session_id, path)
 ) WITHOUT ROWID;
 """
-
-
-@dataclass(frozen=True)
-class Row:
-    """A kept pack, without its text.
-
-    Attributes:
-        key: What it is the pack of.
-        session_id: Its name.
-        revision: Of its text.
-        created_at: When its base was built, in UTC.
-        used_at: When it was last asked for.
-        expires_at: When its time is over.
-        hits: Calls that found nothing changed.
-        size_bytes: Of its text.
-        reused_bytes: What its last revision shared with the one before.
-        status: Of the last call that changed it.
-        files: How many files are in it.
-    """
-
-    key: PackKey
-    session_id: str
-    revision: int
-    created_at: datetime
-    used_at: datetime
-    expires_at: datetime
-    hits: int
-    size_bytes: int
-    reused_bytes: int
-    status: str
-    files: int
 
 
 class PackStore:
@@ -143,7 +123,7 @@ class PackStore:
     def current(self, key: PackKey) -> tuple[str, int] | None:
         """The session id and revision that hold for a key; None where there is no pack."""
         with self._lock:
-            found = self._connection.execute("SELECT session_id, revision FROM pack WHERE key = ?", (_text(key),))
+            found = self._connection.execute("SELECT session_id, revision FROM pack WHERE key = ?", (key_text(key),))
             row = found.fetchone()
         return (row[0], row[1]) if row else None
 
@@ -153,30 +133,30 @@ class PackStore:
             try:
                 return self._load(key)
             except (ValueError, KeyError, TypeError, UnicodeDecodeError):
-                self._forget("key = ?", _text(key))
+                self._forget("key = ?", key_text(key))
                 return None
 
     def _load(self, key: PackKey) -> Session | None:
         columns = "session_id, revision, created_at, used_at, hits, tail, state, checksum"
-        row = self._connection.execute(f"SELECT {columns} FROM pack WHERE key = ?", (_text(key),)).fetchone()  # noqa: S608 - constant
+        row = self._connection.execute(f"SELECT {columns} FROM pack WHERE key = ?", (key_text(key),)).fetchone()  # noqa: S608 - constant
         if row is None:
             return None
         session_id, revision, created_at, used_at, hits, tail, state, checksum = row
-        _require(checksum == _checksum(tail, state.encode()))
+        require(checksum == checksum_of(tail, state.encode()))
         kept = json.loads(state)
         blocks = list(self._blocks(session_id, kept["blocks"]))
-        packing = Packing(blocks, _block(tail, kept["tail"]).sections, kept["changes"], kept["calls"])
+        packing = Packing(blocks, read_block(tail, kept["tail"]).sections, kept["changes"], kept["calls"])
         for (block, section), since in zip(kept["dead"], kept["dead_since"], strict=True):
             blocks[block].sections[section].dead_since = since
         known = self._connection.execute("SELECT path, known FROM seen WHERE session_id = ?", (session_id,))
-        seen = {path: _seen(json.loads(text)) for path, text in known}
+        seen = {path: read_seen(json.loads(text)) for path, text in known}
         return Session(
             session_id=session_id,
             revision=revision,
             packing=packing,
             seen=seen,
-            created_at=_time(created_at),
-            used_at=_time(used_at),
+            created_at=time_of(created_at),
+            used_at=time_of(used_at),
             hits=hits,
             stored=seen.copy(),
             stored_blocks=tuple(blocks),
@@ -186,10 +166,10 @@ class PackStore:
         rows = self._connection.execute(
             "SELECT data, sections, checksum FROM block WHERE session_id = ? ORDER BY position", (session_id,)
         ).fetchall()
-        _require(len(rows) == count)
+        require(len(rows) == count)
         for data, sections, checksum in rows:
-            _require(checksum == _checksum(data, sections.encode()))
-            yield _block(data, json.loads(sections))
+            require(checksum == checksum_of(data, sections.encode()))
+            yield read_block(data, json.loads(sections))
 
     def save(self, key: PackKey, session: Session, revision_before: int) -> bool:
         """Write a session's newest revision, unless another process wrote one since `revision_before`.
@@ -211,18 +191,18 @@ class PackStore:
         same = sum(1 for a, b in zip(pack.kept, session.stored_blocks, strict=False) if a is b)
         execute("DELETE FROM block WHERE session_id = ? AND position >= ?", (session.session_id, same))
         for position, block in enumerate(packing.blocks[same:], same):
-            sections = json.dumps([_described(section) for section in block.sections])
-            checksum = _checksum(block.data, sections.encode())
+            sections = json.dumps([described(section) for section in block.sections])
+            checksum = checksum_of(block.data, sections.encode())
             execute(
                 "INSERT INTO block VALUES (?, ?, ?, ?, ?)",
                 (session.session_id, position, block.data, sections, checksum),
             )
         self._write_seen(session)
-        state = json.dumps(_state(packing))
+        state = json.dumps(state_of(packing))
         execute(
             "INSERT OR REPLACE INTO pack VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
-                _text(key),
+                key_text(key),
                 session.session_id,
                 session.revision,
                 pack.created_at.timestamp(),
@@ -234,7 +214,7 @@ class PackStore:
                 pack.status,
                 pack.rest,
                 state,
-                _checksum(pack.rest, state.encode()),
+                checksum_of(pack.rest, state.encode()),
             ),
         )
         session.stored_blocks = pack.kept
@@ -267,7 +247,7 @@ class PackStore:
         with self._lock:
             found = self._connection.execute(f"SELECT {columns}, {count} FROM pack ORDER BY used_at DESC").fetchall()  # noqa: S608 - constants
         return [
-            Row(_key(key), session_id, revision, _time(created), _time(used), _time(expires), *rest)
+            Row(read_key(key), session_id, revision, time_of(created), time_of(used), time_of(expires), *rest)
             for key, session_id, revision, created, used, expires, *rest in found
         ]
 
@@ -330,64 +310,3 @@ def _code(error: Exception) -> int | None:
     """The primary result code, as sqlite calls it."""
     code = getattr(error, "sqlite_errorcode", None)
     return None if code is None else code & 0xFF
-
-
-def _text(key: PackKey) -> str:
-    return json.dumps(key)
-
-
-def _key(text: str) -> PackKey:
-    parts: list[Any] = [tuple(part) if isinstance(part, list) else part for part in json.loads(text)]
-    return PackKey(*parts)
-
-
-def _time(seconds: float) -> datetime:
-    return datetime.fromtimestamp(seconds, UTC)
-
-
-def _seen(parts: list[Any]) -> Seen:
-    signature, size_bytes, remark = parts
-    return Seen(tuple(signature), size_bytes, remark)
-
-
-def _described(section: Section) -> list[object]:
-    return [section.path, section.kind, section.size_bytes, section.told.hex()]
-
-
-def _block(data: bytes, described: Iterable[list[Any]]) -> Block:
-    block, sections, start = Block((data,)), [], 0
-    for path, kind, size_bytes, told in described:
-        sections.append(Section(path, kind, block, start, size_bytes, bytes.fromhex(told)))
-        start += size_bytes
-    _require(start == len(data))
-    block.sections = tuple(sections)
-    return block
-
-
-def _state(packing: Packing) -> dict[str, object]:
-    dead = [
-        (number, place, section.dead_since)
-        for number, block in enumerate(packing.blocks)
-        for place, section in enumerate(block.sections)
-        if section.dead_since is not None
-    ]
-    return {
-        "blocks": len(packing.blocks),
-        "tail": [_described(section) for section in packing.tail],
-        "changes": packing.changes,
-        "calls": packing.calls,
-        "dead": [(number, place) for number, place, _ in dead],
-        "dead_since": [since for *_, since in dead],
-    }
-
-
-def _checksum(*parts: bytes) -> bytes:
-    name = hashlib.blake2b(digest_size=16)
-    for part in parts:
-        name.update(part)
-    return name.digest()
-
-
-def _require(holds: bool) -> None:
-    if not holds:
-        raise ValueError("a kept pack does not stand up to its checksum")

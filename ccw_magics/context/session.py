@@ -12,8 +12,9 @@ from typing import Final, NamedTuple
 from ccw_magics.context.finder import Finder
 from ccw_magics.context.found import Found, FoundFile, Skipped
 from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, kib, largest
-from ccw_magics.context.packing import Block, Packing, Read, Text
+from ccw_magics.context.packing import Packing, Read
 from ccw_magics.context.reading import read_text
+from ccw_magics.context.text import Block, Text
 from ccw_magics.errors import ContextTooLarge
 
 REPLACED: Final = "\ufffd"

@@ -20,7 +20,8 @@ import tracemalloc
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from ccw_magics.context.cache import CacheSettings, ContextCache
+from ccw_magics.context.cache import ContextCache
+from ccw_magics.context.disk import CacheSettings
 from ccw_magics.context.pack import PackRequest
 
 LIMIT_BYTES = 1 << 30

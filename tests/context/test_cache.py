@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 from pack_parser import unpack
 
-from ccw_magics.context.cache import CacheSettings, ContextCache
+from ccw_magics.context.cache import ContextCache
+from ccw_magics.context.disk import CacheSettings
 from ccw_magics.context.pack import PackRequest
 from ccw_magics.errors import ContextTooLarge
 
@@ -280,7 +281,8 @@ def test_a_place_that_cannot_be_written_is_said_once(wanted: PackRequest, home: 
 CHILD = """
 import random, sys
 from pathlib import Path
-from ccw_magics.context.cache import CacheSettings, ContextCache
+from ccw_magics.context.cache import ContextCache
+from ccw_magics.context.disk import CacheSettings
 from ccw_magics.context.pack import PackRequest
 sys.path[:0] = [sys.argv[3]]
 from pack_parser import unpack

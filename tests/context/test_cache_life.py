@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 from pack_parser import unpack
 
-from ccw_magics.context.cache import CacheSettings, ContextCache
+from ccw_magics.context.cache import ContextCache
+from ccw_magics.context.disk import CacheSettings
 from ccw_magics.context.pack import PackRequest
 
 NAMES = st.sampled_from(["a.py", "b.py", "dir/c.py", "dir/d e.py", "漢.py"])

@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from pack_parser import unpack
 
 from ccw_magics.context import layout
-from ccw_magics.context.packing import BLOCKS_MAX, Packing, Text
+from ccw_magics.context.packing import BLOCKS_MAX, Packing
+from ccw_magics.context.text import Text
 
 LINES = st.sampled_from(
     [
