@@ -103,11 +103,13 @@ class Done:
         usage: None where the provider did not say.
         cost_usd: None where the price is unknown; 0.0 only where the model is known to be free.
         model: The model that answered, as the provider names it; empty where it did not say.
+        is_cut: Whether the answer ends at its limit of tokens.
     """
 
     usage: Usage | None = None
     cost_usd: float | None = None
     model: str = ""
+    is_cut: bool = False
 
 
 Event = Text | Note | Done

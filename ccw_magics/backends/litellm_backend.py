@@ -84,20 +84,23 @@ class LiteLLMBackend:
     async def _events(self, call: ModelCall) -> AsyncGenerator[Event, None]:
         answer = await self._litellm.acompletion(**self._arguments(call))
         if not call.stream:
-            yield Text(_said(answer.choices[0].message.content, call))
-            yield self._done(call, answer)
+            choice = answer.choices[0]
+            yield Text(_said(choice.message.content, call))
+            yield self._done(call, answer, choice.finish_reason)
             return
-        usage_chunk, silent = None, True
+        usage_chunk, silent, reason = None, True, None
         async with aclosing(answer):
             async for chunk in answer:
                 if getattr(chunk, "usage", None) is not None:
                     usage_chunk = chunk
+                if chunk.choices:
+                    reason = chunk.choices[0].finish_reason or reason
                 if chunk.choices and chunk.choices[0].delta.content:
                     silent = False
                     yield Text(chunk.choices[0].delta.content)
         if silent:
             _said(None, call)
-        yield self._done(call, usage_chunk)
+        yield self._done(call, usage_chunk, reason)
 
     def _arguments(self, call: ModelCall) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -127,12 +130,12 @@ class LiteLLMBackend:
             kept = self._proxied[call.proxy.reveal(), key] = _proxied_client(call, key)
         return kept
 
-    def _done(self, call: ModelCall, answer: Any) -> Done:
-        reported = getattr(answer, "usage", None)
+    def _done(self, call: ModelCall, answer: Any, reason: str | None) -> Done:
+        reported, is_cut = getattr(answer, "usage", None), reason == "length"
         if reported is None:
-            return Done(model=call.model)
-        usage = _usage(reported)
-        return Done(usage=usage, cost_usd=self._cost_usd(call, reported), model=call.model)
+            return Done(model=call.model, is_cut=is_cut)
+        cost_usd = self._cost_usd(call, reported)
+        return Done(usage=_usage(reported), cost_usd=cost_usd, model=call.model, is_cut=is_cut)
 
     def _cost_usd(self, call: ModelCall, reported: Any) -> float | None:
         """By litellm's price map; None where it does not know the model, or the base is somebody else's."""

@@ -184,10 +184,8 @@ async def _answer(process: ModelProcess, call: ModelCall) -> AsyncGenerator[Even
         raise failure or await _ended_early(process)
     if held_back:
         yield Text("".join(held_back))
-    if reading.finish_reason == "length":
-        yield Note(f"the answer was cut at {reading.usage.output_tokens:,} tokens")
     name = local_model.DEFAULT_MODEL if local_model.is_default(call.model) else process.settings.path.stem
-    yield Done(reading.usage, cost_usd=0.0, model=name)
+    yield Done(reading.usage, cost_usd=0.0, model=name, is_cut=reading.finish_reason == "length")
 
 
 async def _chunks(client: httpx.AsyncClient, call: ModelCall) -> AsyncGenerator[dict[str, Any], None]:

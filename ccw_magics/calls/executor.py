@@ -245,6 +245,7 @@ def _reply(prepared: _Prepared, progress: _Progress, error: CcwError | None) -> 
         cached_files=pack.files if pack is not None else (),
         usage=done.usage,
         cost_usd=done.cost_usd,
+        is_cut=done.is_cut,
         duration_s=time.perf_counter() - progress.started,
         first_token_s=progress.first_token_s,
         pack=pack.handle() if pack is not None else None,

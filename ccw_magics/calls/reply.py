@@ -26,6 +26,7 @@ class Reply:
         cached_files: The files in that pack, relative to the project root, sorted.
         usage: Tokens as the provider counted them; None where it did not say.
         cost_usd: US dollars; None where the price is unknown, never 0 for unknown.
+        is_cut: Whether the answer ends at its limit of tokens.
         duration_s: Seconds from the request to the end of the answer.
         first_token_s: Seconds until the first text; None where none came.
         pack: What was sent along, without its text; None where nothing was.
@@ -41,6 +42,7 @@ class Reply:
     cached_files: tuple[str, ...] = ()
     usage: Usage | None = None
     cost_usd: float | None = None
+    is_cut: bool = False
     duration_s: float = 0.0
     first_token_s: float | None = None
     pack: PackHandle | None = None
@@ -70,11 +72,12 @@ class Reply:
         return " · ".join(part for part in parts if part)
 
     def remarks(self) -> list[str]:
-        """What the user should know about the files: references that matched nothing, and warnings."""
+        """What the user should know: an answer that was cut, references that matched nothing, warnings on files."""
+        cut = ["the answer ends at its limit of tokens; --max-tokens sets it"] if self.is_cut else []
         if self.pack is None:
-            return []
+            return cut
         unmatched = [f"{reference} matched no file; it was sent as text only" for reference in self.pack.unmatched]
-        return [*unmatched, *self.pack.warnings]
+        return [*cut, *unmatched, *self.pack.warnings]
 
     def _tokens(self) -> list[str]:
         if self.usage is None:

@@ -22,8 +22,8 @@ OnOutput = Callable[[str, str], None]
 OnIdle = Callable[[], None]
 """Called now and then while nothing comes."""
 
-POLL_S: Final = 0.1
-"""How often a waiting main thread wakes: on Windows an untimed wait cannot be interrupted."""
+POLL_S: Final = 0.03
+"""How often a waiting main thread wakes: on Windows an untimed wait cannot be interrupted, and a display may be due."""
 CLOSE_S: Final = 0.5
 """How long interrupted work may take to close its socket before the kernel is handed back all the same."""
 
@@ -85,7 +85,7 @@ def watch(work: Callable[[OnOutput], Coroutine[Any, Any, T]], on_output: OnOutpu
     Args:
         work: Makes the coroutine, from the function that it emits with.
         on_output: Called with each thing emitted.
-        on_idle: Called at least every tenth of a second while nothing comes.
+        on_idle: Called now and then while nothing comes.
 
     Raises:
         KeyboardInterrupt: After the work was cancelled, and had half a second to close its socket.

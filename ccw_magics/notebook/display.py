@@ -19,6 +19,8 @@ LARGE_BYTES: Final = 20_480
 FAST_S: Final = 0.1
 SLOW_S: Final = 0.25
 """Ten updates a second below 8 kB of Markdown, four above 20 kB: JupyterLab renders the whole text each time."""
+GATHER_S: Final = 0.02
+"""The first piece waits this long for others: an answer that comes at once is then drawn once, not twice."""
 LISTED_MAX: Final = 200
 """Rows of the manifest; a notebook is saved with every one of them."""
 
@@ -62,11 +64,13 @@ class NotebookDisplay:
         self._note = ""
         self._handle: DisplayHandle | None = None
         self._stale = False
-        self._shown_at = 0.0
+        self._due_at = 0.0
 
     def add(self, kind: str, text: str) -> None:
         """Take a piece of the answer, or a note, which stands below the answer until the next piece."""
         if kind == "stdout":
+            if not self._pieces:
+                self._due_at = time.monotonic() + GATHER_S
             self._pieces.append(text)
             self._size += len(text)
             self._note = ""
@@ -82,7 +86,7 @@ class NotebookDisplay:
 
     def tick(self) -> None:
         """Update the output, unless the last update is too recent."""
-        if self._stale and time.monotonic() - self._shown_at >= interval_s(self._size):
+        if self._stale and time.monotonic() >= self._due_at:
             self._show()
 
     def finish(self, reply: Reply) -> None:
@@ -100,7 +104,7 @@ class NotebookDisplay:
         else:
             self._handle.update(content)
         self._stale = False
-        self._shown_at = time.monotonic()
+        self._due_at = time.monotonic() + interval_s(self._size)
 
 
 class _Answer:
