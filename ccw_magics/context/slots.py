@@ -1,7 +1,8 @@
 """The slots that the embedded model saves beside the packs: what it has read, so contents of files too.
 
 Whoever writes them (`backends`) knows nothing of the cache; the cache counts them, evicts the least used together with
-the packs' limit, and clears them with the rest. A slot is `ID.slot` with a note `ID.json`; nothing else is touched.
+the packs' limit, and clears them with the rest. A slot is `ID.slot` with a note `ID.json`, or a `.part` while it is
+written; nothing else is touched.
 """
 
 from __future__ import annotations
@@ -14,6 +15,8 @@ from typing import Final, NamedTuple
 FOLDER: Final = "slots"
 SUFFIX: Final = ".slot"
 NOTE_SUFFIX: Final = ".json"
+PARTIAL_SUFFIX: Final = ".part"
+"""Of what a kernel that was killed while saving left."""
 
 
 class Slot(NamedTuple):
@@ -53,7 +56,7 @@ def clear(directory: Path) -> None:
 def _slots(directory: Path) -> Iterator[Slot]:
     with suppress(OSError):
         for path in sorted((directory / FOLDER).iterdir()):
-            if path.suffix == SUFFIX:
+            if path.suffix in (SUFFIX, PARTIAL_SUFFIX):
                 with suppress(OSError):  # the embedded model's own process may take one away at any time
                     status = path.stat()
                     yield Slot(status.st_mtime, status.st_size, path)

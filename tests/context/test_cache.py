@@ -329,8 +329,14 @@ def test_saved_slots_are_counted_evicted_and_cleared_with_the_packs(wanted: Pack
     _slot(directory, "old", 900, 1000)
     _slot(directory, "new", 900, 2000)
     (directory / "slots" / "precious.txt").write_text("not ours")
+    (directory / "slots" / "half.part").write_bytes(b"")
     size = cache.pack(wanted).size_bytes
-    assert sorted(path.name for path in (directory / "slots").iterdir()) == ["new.json", "new.slot", "precious.txt"]
+    assert sorted(path.name for path in (directory / "slots").iterdir()) == [
+        "half.part",
+        "new.json",
+        "new.slot",
+        "precious.txt",
+    ]
     assert cache.size_bytes == size + 900
     cache.clear()
     assert [path.name for path in (directory / "slots").iterdir()] == ["precious.txt"]
