@@ -21,6 +21,8 @@ SLOW_S: Final = 0.25
 """Ten updates a second below 8 kB of Markdown, four above 20 kB: JupyterLab renders the whole text each time."""
 GATHER_S: Final = 0.02
 """The first piece waits this long for others: an answer that comes at once is then drawn once, not twice."""
+PLACES: Final = {"cwd": "from the current folder", "root": "from the project root", "absolute": "an absolute path"}
+"""Where a reference was found, in words; an included directory stands for itself."""
 LISTED_MAX: Final = 200
 """Rows of the manifest; a notebook is saved with every one of them."""
 
@@ -158,7 +160,7 @@ def _manifest(reply: Reply) -> str:
     pack = reply.pack
     if pack is None:
         return ""
-    rows = [f"found below {html.escape(base)}: {html.escape(reference)}" for reference, base in pack.found_in]
+    rows = [f"{html.escape(reference)} ({html.escape(PLACES.get(base, base))})" for reference, base in pack.found_in]
     rows += [f"<code>{html.escape(path)}</code>" for path in pack.files]
     rows += [f"left out: <code>{html.escape(item.path)}</code> ({html.escape(item.reason)})" for item in pack.skipped]
     more = len(rows) - LISTED_MAX

@@ -23,7 +23,7 @@ def test_an_answer_streams_in_with_a_footer(open_notebook: OpenNotebook, project
     footer = answer.locator("details")
     assert "local · SmolLM2-135M-Instruct · " in footer.locator("summary").inner_text()
     footer.locator("summary").click()
-    assert footer.locator("li").all_inner_texts() == ["ships.md"]
+    assert footer.locator("li").all_inner_texts() == ["@ships.md (from the current folder)", "ships.md"]
     error = notebook.finish(2).inner_text()
     assert error.startswith("EndpointNotFound: endpoint not found: nosuch\n")
     assert "Traceback" not in error
