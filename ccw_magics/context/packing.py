@@ -13,7 +13,7 @@ future (Karlin, Manasse, Rudolph, Sleator: Competitive snoopy caching, 1988).
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from ccw_magics.context import layout
@@ -101,6 +101,10 @@ class Packing:
             return False
         return last.told == digest(content) if last.told else last.content() == content
 
+    def has(self, path: str) -> bool:
+        """Whether the text says that this file is there."""
+        return path in self._last
+
     def rebuild(self, contents: Mapping[str, bytes], *, by_path: bool = False) -> None:
         """Lay out all files anew, those that change most last; or all by path."""
         self.blocks, self.tail = [], []
@@ -113,7 +117,7 @@ class Packing:
         found = {path: last.content() if last.kind == "whole" else read(path) for path, last in self._last.items()}
         return {path: content for path, content in found.items() if content is not None}
 
-    def update(self, changed: Mapping[str, bytes], gone: Iterable[str], read: Read) -> bool:
+    def update(self, changed: Mapping[str, bytes], gone: Collection[str], read: Read) -> bool:
         """Say what changed.
 
         Args:
@@ -131,7 +135,7 @@ class Packing:
             if path in self._last:
                 self._count_change(path)
             self._tell(path, content)
-        self._note_dead()
+        self._note_dead({*changed, *gone})
         cut = self._cut_at()
         if cut is not None:
             self._cut(cut, changed, read)
@@ -162,7 +166,11 @@ class Packing:
     def _drop_from_tail(self, path: str) -> None:
         if any(section.path == path for section in self.tail):
             self.tail = [section for section in self.tail if section.path != path]
-            self._index()
+            for known in (self._copies, self._last, self._gone):
+                known.pop(path, None)
+            for section in self._sections():
+                if section.path == path:
+                    self._take_in(section)
 
     def _append_to_tail(self, path: str, kind: Kind, parts: Sequence[bytes], told: bytes = b"") -> None:
         block = Block(parts)
@@ -188,14 +196,15 @@ class Packing:
         for section in (*self._sections(), *self.tail):
             self._take_in(section)
 
-    def _note_dead(self) -> None:
-        """Date what was replaced; what holds again, or still, has no date."""
-        holding = {id(s) for known in (self._copies, self._last, self._gone) for s in known.values()}
+    def _note_dead(self, paths: Collection[str]) -> None:
+        """Date what was replaced of these files; what holds again, or still, has no date."""
         for section in self._sections():
-            if id(section) in holding:
-                section.dead_since = None
-            elif section.dead_since is None:
-                section.dead_since = self.calls
+            if section.path in paths:
+                holding = (known.get(section.path) for known in (self._copies, self._last, self._gone))
+                if any(section is holds for holds in holding):
+                    section.dead_since = None
+                elif section.dead_since is None:
+                    section.dead_since = self.calls
 
     def _sections(self) -> list[Section]:
         return [section for block in self.blocks for section in block.sections]
@@ -222,6 +231,8 @@ class Packing:
 
     def _cut_at(self) -> int | None:
         """The section from which on the text is to be laid out anew; None for nowhere."""
+        if not self.dead_bytes and len(self.blocks) <= BLOCKS_MAX:
+            return None
         sections = self._sections()
         living = sum(section.size_bytes for section in self.tail)
         dead = rent = gain = 0.0

@@ -158,7 +158,6 @@ class PackStore:
             created_at=time_of(created_at),
             used_at=time_of(used_at),
             hits=hits,
-            stored=seen.copy(),
             stored_blocks=tuple(blocks),
         )
 
@@ -218,18 +217,14 @@ class PackStore:
             ),
         )
         session.stored_blocks = pack.kept
-        session.stored = session.seen.copy()
 
     def _write_seen(self, session: Session) -> None:
-        stored = session.stored
-        new = [
-            (session.session_id, path, json.dumps(seen))
-            for path, seen in session.seen.items()
-            if stored.get(path) != seen
-        ]
-        gone = [(session.session_id, path) for path in stored.keys() - session.seen.keys()]
+        name, seen = session.session_id, session.seen
+        new = [(name, path, json.dumps(seen[path])) for path in session.unsaved if path in seen]
+        gone = [(name, path) for path in session.unsaved if path not in seen]
         self._connection.executemany("INSERT OR REPLACE INTO seen VALUES (?, ?, ?)", new)
         self._connection.executemany("DELETE FROM seen WHERE session_id = ? AND path = ?", gone)
+        session.unsaved = set()
 
     def touch(self, session: Session) -> None:
         """Note that a pack was used."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
@@ -38,11 +38,6 @@ class Seen(NamedTuple):
     size_bytes: int
     remark: str = ""
 
-    @property
-    def is_left_out(self) -> bool:
-        """Whether the file is not in the text."""
-        return self.remark not in ("", REPLACED)
-
 
 @dataclass
 class Session:
@@ -57,7 +52,7 @@ class Session:
         used_at: The last call.
         hits: Calls that found nothing changed.
         pack: The newest pack; None before the first, and after the session was loaded.
-        stored: What of `seen` is on disk.
+        unsaved: Paths whose `seen` is not on disk as it is; those that `seen` has no more are to be forgotten there.
         stored_blocks: The blocks that are on disk.
         saving: The save that is under way, if any.
     """
@@ -70,11 +65,12 @@ class Session:
     used_at: datetime | None = None
     hits: int = 0
     pack: Pack | None = None
-    stored: dict[str, Seen] = field(default_factory=dict)
+    unsaved: set[str] = field(default_factory=set)
     stored_blocks: tuple[Block, ...] = ()
     saving: Future[bool | None] | None = None
     _finder: Finder | None = None
     _found: Found | None = None
+    _files: dict[str, FoundFile] = field(default_factory=dict)
 
     @property
     def is_stored(self) -> bool:
@@ -89,7 +85,7 @@ class Session:
     def fork(self) -> None:
         """Go on under a new name, as somebody else may have gone on under this one."""
         self.session_id = secrets.token_hex(8)
-        self.stored, self.stored_blocks = {}, ()
+        self.unsaved, self.stored_blocks = set(self.seen), ()
         if self.pack is not None:
             self.pack = replace(self.pack, session_id=self.session_id)
 
@@ -114,9 +110,9 @@ class Session:
         if self.saving is not None:
             wait([self.saving])  # it reads what is changed below
         files = {file.path: file for file in found.files}
-        changed = self._read_changes(files, request, on_read)
+        changed, gone = self._read_changes(files, request, on_read)
         before = self.packing.text()
-        status = self._say(files, changed, over, request)
+        status = self._say(changed, gone, over, request)
         return self._publish(request, found, status, before, now)
 
     def _find(self, request: PackRequest) -> Found:
@@ -150,33 +146,41 @@ class Session:
         )
         return self.pack
 
-    def _read_changes(self, files: Mapping[str, FoundFile], request: PackRequest, on_read: OnRead) -> dict[str, bytes]:
-        """Read what may have changed; what turns out the same is only noted."""
+    def _read_changes(
+        self, files: dict[str, FoundFile], request: PackRequest, on_read: OnRead
+    ) -> tuple[dict[str, bytes], list[str]]:
+        """Read what may have changed, and what the text does not say yet; and which paths it has to take back."""
         changed: dict[str, bytes] = {}
-        seen: dict[str, Seen] = {}
+        gone: list[str] = []
+        before, self._files = self._files, files
         for number, (path, file) in enumerate(files.items(), 1):
             if number % TOLD_EVERY == 0:
                 on_read(number, len(files))
+            if before.get(path) is file:
+                continue
             known = self.seen.get(path)
             if known is not None and known.signature == file.signature:
-                seen[path] = known
                 continue
-            seen[path], content = _read(file, request.max_file_size_bytes)
-            if content is not None and not self.packing.tells(path, content):
+            self.seen[path], content = _read(file, request.max_file_size_bytes)
+            self.unsaved.add(path)
+            if content is None:
+                gone.append(path)
+            elif not self.packing.tells(path, content):
                 changed[path] = content
-        self.seen = seen
-        return changed
+        if self.seen.keys() != files.keys():
+            for path in self.seen.keys() - files.keys():
+                del self.seen[path]
+                self.unsaved.add(path)
+                gone.append(path)
+        return changed, [path for path in gone if self.packing.has(path)]
 
-    def _say(
-        self, files: Mapping[str, FoundFile], changed: dict[str, bytes], over: bool, request: PackRequest
-    ) -> Status:
+    def _say(self, changed: dict[str, bytes], gone: Collection[str], over: bool, request: PackRequest) -> Status:
         """Bring the text up to date, and within its limit."""
 
         def read(path: str) -> bytes | None:
-            return _read(files[path], request.max_file_size_bytes)[1] if path in files else None
+            return _read(self._files[path], request.max_file_size_bytes)[1] if path in self._files else None
 
         packing = self.packing
-        gone = [path for path in packing.paths if path not in self.seen or self.seen[path].is_left_out]
         status: Status = "extended" if changed or gone else "hit"
         if not packing.blocks or over or (status != "hit" and request.layout == "fresh"):
             self._rebuild(changed, gone, read, request.layout)
@@ -215,8 +219,9 @@ class Session:
         self.used_at = now
         self._found = found
         paths = tuple(sorted(self.packing.paths))
-        left_out = [Skipped(path, seen.remark) for path, seen in self.seen.items() if seen.is_left_out]
-        replaced = [path for path, seen in self.seen.items() if seen.remark == REPLACED]
+        remarks = [(path, seen.remark) for path, seen in self.seen.items() if seen.remark]
+        left_out = [Skipped(path, remark) for path, remark in remarks if remark != REPLACED]
+        replaced = [path for path, remark in remarks if remark == REPLACED]
         self.pack = Pack(
             session_id=self.session_id,
             revision=self.revision,
