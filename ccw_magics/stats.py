@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ccw_magics.calls.routing import default_endpoint_id, known_endpoints
-from ccw_magics.context.pack import kib
+from ccw_magics.context.pack import readable_size
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -22,6 +22,7 @@ BYTES_PER_TOKEN: Final = 4
 """For estimates, which say that they are: code has 3 to 4.5 bytes a token with common tokenizers."""
 CACHE_COLUMNS: Final = (
     "session_id",
+    "project",
     "endpoint",
     "references",
     "files",
@@ -116,13 +117,14 @@ def providers(workspace: Workspace) -> Table:
 def cache(workspace: Workspace) -> Table:
     """One row per pack, the last used first.
 
-    Columns: session id, endpoint, references, files, size_bytes, tokens_estimate (a quarter of the bytes), status of
-    the last call that changed it, revision, hits, reused (the share of its last revision that was the prefix of the one
-    before), created_at, used_at, expires_at (UTC).
+    Columns: session id, project (its root), endpoint, references, files, size_bytes, tokens_estimate (a quarter of the
+    bytes), status of the last use, revision, hits, reused (the share of its text that was the prefix of the revision
+    before; all of it for a hit), created_at, used_at, expires_at (UTC).
     """
     rows = [
         (
             row.session_id,
+            row.key.root,
             row.key.endpoint_id,
             " ".join(f"@{reference}" for reference in row.key.references),
             row.files,
@@ -152,14 +154,15 @@ def pack_files(workspace: Workspace, session_id: str) -> Table:
 
 def readable(frame: pd.DataFrame) -> pd.DataFrame:
     """A copy of a frame for the eye: sizes, shares and times as a person reads them, as text."""
-    formats: dict[str, Callable[[Any], str]] = {"size_bytes": kib, "reused": "{:.0%}".format}
+    formats: dict[str, Callable[[Any], str]] = {"size_bytes": readable_size, "reused": "{:.0%}".format}
     formats |= dict.fromkeys(("tokens_estimate", "changes"), "{:,}".format)
     formats |= dict.fromkeys(("created_at", "used_at", "expires_at"), _local_time)
     return frame.assign(**{name: frame[name].map(show) for name, show in formats.items() if name in frame.columns})
 
 
 def _local_time(when: datetime) -> str:
-    return when.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    # By way of seconds: a pandas Timestamp's own `astimezone` asks for a zone.
+    return datetime.fromtimestamp(when.timestamp(), UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def endpoints_frame(workspace: Workspace) -> pd.DataFrame:

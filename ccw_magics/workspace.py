@@ -7,6 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ccw_magics.errors import CcwError
+
 if TYPE_CHECKING:
     from ccw_magics.calls.executor import Executor
     from ccw_magics.calls.reply import Reply
@@ -17,6 +19,18 @@ if TYPE_CHECKING:
     from ccw_magics.context.cache import ContextCache
     from ccw_magics.context.disk import CacheSettings
     from ccw_magics.context.pack import Pack
+
+
+def here() -> Path:
+    """The current directory.
+
+    Raises:
+        CcwError: It was deleted.
+    """
+    try:
+        return Path.cwd().resolve()
+    except FileNotFoundError:
+        raise CcwError("the current folder is no longer there", hint="Change to one that is.") from None
 
 
 def find_root(base_dir: Path) -> Path:
@@ -43,7 +57,7 @@ class Workspace:
     """
 
     def __init__(self, base_dir: Path | str | None = None) -> None:
-        self.root = find_root(Path(base_dir or ".").expanduser().resolve())
+        self.root = find_root(Path(base_dir).expanduser().resolve() if base_dir is not None else here())
         self._judged: Config | None = None
 
     def __repr__(self) -> str:
@@ -117,10 +131,10 @@ class Workspace:
             ContextTooLarge: The text would pass its limit.
         """
         return self.executor.pack(
-            tuple(patterns),
+            (patterns,) if isinstance(patterns, str) else tuple(patterns),
             endpoint_id=endpoint,
             cwd=_path(cwd),
-            include_dirs=tuple(Path(directory) for directory in include_dirs),
+            include_dirs=tuple(Path(directory).expanduser() for directory in include_dirs),
             ttl_minutes=ttl_minutes,
             max_size_kb=max_size_kb,
             max_file_size_bytes=max_file_size,

@@ -30,9 +30,9 @@ def build_call(route: Route, request: Request) -> ModelCall:
     return ModelCall(
         provider_type=provider.type,
         model=route.endpoint.model,
-        prompt=request.prompt,
+        prompt=_sendable(request.prompt),
         provider_ttl=route.endpoint.provider_ttl,
-        system=request.system,
+        system=_sendable(request.system),
         api_key=_key(provider),
         api_base=provider.api_base,
         headers=settings.custom_headers,
@@ -60,6 +60,11 @@ def secrets_of(call: ModelCall) -> Iterator[Secret]:
     for secret in (call.api_key, call.proxy):
         if secret is not None:
             yield secret
+
+
+def _sendable(text: str) -> str:
+    """Text without lone surrogates: what a shell passes on of bytes that are not UTF-8 cannot be sent."""
+    return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
 def _key(provider: Provider) -> Secret | None:

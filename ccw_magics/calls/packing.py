@@ -6,6 +6,7 @@ from pathlib import Path
 
 from ccw_magics.config.models import CacheStrategy, Endpoint
 from ccw_magics.context.pack import PackRequest
+from ccw_magics.errors import PatternError
 
 
 def pack_request(
@@ -30,13 +31,16 @@ def pack_request(
         include_dirs: Directories outside the root that references may reach.
         keep: Overrides `cacheStrategy.enabled`; None leaves it.
         renew: Whether to drop the kept pack first.
+
+    Raises:
+        PatternError: `cwd` or one of `include_dirs` is no directory.
     """
     strategy = endpoint.cache_strategy if endpoint is not None else CacheStrategy()
     return PackRequest(
         references=references,
         root=root,
         cwd=_start(root, cwd),
-        include_dirs=include_dirs,
+        include_dirs=tuple(_directory(directory) for directory in include_dirs),
         endpoint_id=endpoint.id if endpoint is not None else "",
         file_patterns=tuple(strategy.file_patterns),
         layout=strategy.layout,
@@ -60,6 +64,15 @@ def _idle_ttl_s(provider_type: str, endpoint: Endpoint | None) -> float | None:
 
 def _start(root: Path, cwd: Path | None) -> Path:
     if cwd is not None:
-        return cwd
-    here = Path.cwd()
+        return _directory(cwd)
+    try:
+        here = Path.cwd().resolve()
+    except FileNotFoundError:
+        return root  # the current folder was deleted; the project is still there
     return here if here.is_relative_to(root) else root
+
+
+def _directory(path: Path) -> Path:
+    if not path.is_dir():
+        raise PatternError(f"no such directory: {path}", hint="--cd and --include-dirs take directories.")
+    return path.resolve()

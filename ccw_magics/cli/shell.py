@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import cached_property
 from typing import NoReturn
@@ -45,7 +46,7 @@ class ShellDoor:
         return reply.raise_for_error()
 
     def note(self, text: str) -> None:
-        """A line of progress, on standard error."""
+        """A line beside a verb's result, on standard error."""
         click.echo(text, err=True)
 
 
@@ -65,8 +66,18 @@ def _run(words: list[str]) -> int:
         return FAILED
     except (KeyboardInterrupt, click.Abort):
         return INTERRUPTED
-    if isinstance(result, Table):
-        click.echo(result.text())
-    elif isinstance(result, str):
-        click.echo(result)
+    return _show(result.text() if isinstance(result, Table) else result)
+
+
+def _show(result: object) -> int:
+    """Print what a verb returned; a reader that has seen enough is no error of ours."""
+    if not isinstance(result, str):
+        return 0
+    try:
+        click.echo(result, nl=not result.endswith("\n"))
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit, and would then say so.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
     return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import keyword
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +16,8 @@ from ccw_magics.backends import local_model
 from ccw_magics.calls import worker
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
-from ccw_magics.context.pack import kib
+from ccw_magics.context.pack import readable_size
+from ccw_magics.errors import CcwError, ConfigError
 from ccw_magics.workspace import Workspace
 
 
@@ -52,6 +55,7 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
 
 @click.group(context_settings=_CONTEXT)
+@click.version_option(package_name="ccw_magics")
 def tree() -> None:
     """Ask a language model about your project: @ references bring files along."""
 
@@ -61,15 +65,17 @@ def tree() -> None:
 def status(door: Door) -> str:
     """Show where things stand: project, config, endpoints, cache."""
     workspace = door.workspace
-    store = workspace.config
-    ids = [str(row[0]) for row in stats.endpoints(workspace).rows]
+    path = workspace.config.path
     lines = {
         "project": str(workspace.root),
-        "config": f"{store.path}{'' if store.path.exists() else ' (not there yet: `init` writes an example)'}",
-        "endpoints": ", ".join(ids) or "none",
-        "default": workspace.default_endpoint_id() or "none",
-        "cache": _cache_summary(workspace),
+        "config": f"{path}{'' if path.exists() else ' (not there yet: `init` writes an example)'}",
     }
+    try:
+        lines["endpoints"] = ", ".join(str(row[0]) for row in stats.endpoints(workspace).rows) or "none"
+        lines["default"] = workspace.default_endpoint_id() or "none"
+        lines["cache"] = _cache_summary(workspace)
+    except ConfigError as error:  # what is wrong with the config is a part of where things stand
+        lines["problem"] = str(error).replace("\n", "\n           ")
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 
@@ -146,19 +152,22 @@ def cache(context: click.Context) -> stats.Table | None:
 @click.pass_obj
 def show_pack(door: Door, session_id: str) -> stats.Table:
     """List the files of a pack, with how often each changed."""
-    return stats.pack_files(door.workspace, session_id)
+    table = stats.pack_files(door.workspace, session_id)
+    if not table.rows:
+        raise _no_such_pack(session_id)
+    return table
 
 
 @cache.command("read")
 @click.argument("session_id", metavar="SESSION")
 @click.option("--offset", type=click.IntRange(min=0), default=0, help="Where to begin, in bytes.")
-@click.option("--limit", type=click.IntRange(min=1), default=65_536, help="At most so many bytes.")
+@click.option("--limit", type=click.IntRange(min=1), help="At most so many bytes; all where left out.")
 @click.pass_obj
-def read_pack(door: Door, session_id: str, offset: int, limit: int) -> str:
+def read_pack(door: Door, session_id: str, offset: int, limit: int | None) -> str:
     """Show a pack's text, as it is sent."""
-    page = door.workspace.cache.read(session_id, offset, limit)
+    page = door.workspace.cache.read(session_id, offset, sys.maxsize if limit is None else limit)
     if page is None:
-        raise click.UsageError(f"no such pack: {session_id}")
+        raise _no_such_pack(session_id)
     return page.text
 
 
@@ -167,28 +176,38 @@ def read_pack(door: Door, session_id: str, offset: int, limit: int) -> str:
 @click.pass_obj
 def release_pack(door: Door, session_id: str) -> str:
     """Forget a pack."""
-    return f"released {session_id}" if door.workspace.cache.release(session_id) else f"no such pack: {session_id}"
+    if not door.workspace.cache.release(session_id):
+        raise _no_such_pack(session_id)
+    return f"released {session_id}"
 
 
 @cache.command("clear")
 @click.pass_obj
 def clear_cache(door: Door) -> str:
     """Forget all packs."""
-    return f"{door.workspace.cache.clear()} packs forgotten"
+    return f"forgotten: {_packs(door.workspace.cache.clear())}, of all projects"
 
 
 @cache.command("cleanup")
 @click.pass_obj
 def clean_cache(door: Door) -> str:
     """Forget the packs whose time is over."""
-    return f"{door.workspace.cache.cleanup()} packs forgotten"
+    return f"forgotten: {_packs(door.workspace.cache.cleanup())}"
 
 
 def _cache_summary(workspace: Workspace) -> str:
     rows, settings = workspace.cache.rows(), workspace.cache.settings
     total = workspace.cache.size_bytes
     place = settings.directory or "memory only"
-    return f"{len(rows)} pack{'' if len(rows) == 1 else 's'}, {kib(total)} of {kib(settings.max_bytes)} ({place})"
+    return f"{_packs(len(rows))}, {readable_size(total)} of {readable_size(settings.max_bytes)} ({place})"
+
+
+def _packs(count: int) -> str:
+    return "1 pack" if count == 1 else f"{count} packs"
+
+
+def _no_such_pack(session_id: str) -> CcwError:
+    return CcwError(f"no such pack: {session_id}", hint="`cache` lists the packs there are.")
 
 
 @tree.group(context_settings=_CONTEXT)
@@ -277,6 +296,6 @@ def _directory(path: Path | None) -> Path | None:
 
 
 def _name(out: str | None) -> str | None:
-    if out is not None and not out.isidentifier():
+    if out is not None and (not out.isidentifier() or keyword.iskeyword(out)):
         raise click.UsageError(f"--out: not a Python name: {out}")
     return out

@@ -7,6 +7,7 @@ memory and say so once.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import replace
@@ -76,6 +77,7 @@ class ContextCache:
     ) -> None:
         self._now = now
         self._lock = RLock()
+        self._pid = os.getpid()
         self._sessions: dict[PackKey, Session] = {}
         self._disk = Disk(settings)
         self._touched: dict[str, datetime] = {}
@@ -93,15 +95,15 @@ class ContextCache:
         """
         if not request.keep:
             return Session().refresh(request, self._now(), on_read)
-        with self._lock:
+        with self._locked():
             return self._warned(self._kept(request, on_read))
 
     def rows(self) -> list[Row]:
         """The kept packs, those of other processes included, the last used first."""
-        with self._lock:
-            rows = self._rows()
-            known = {row.session_id for row in rows}
-            own = [_row(key, session) for key, session in self._sessions.items() if session.session_id not in known]
+        with self._locked():
+            own = [_row(key, session) for key, session in self._sessions.items() if session.packing.size_bytes]
+            known = {row.session_id for row in own}
+            rows = [row for row in self._rows() if row.session_id not in known]
         return sorted((*rows, *own), key=lambda row: row.used_at, reverse=True)
 
     def files(self, session_id: str) -> list[FileRow]:
@@ -130,7 +132,7 @@ class ContextCache:
 
     def release(self, session_id: str) -> bool:
         """Forget a pack; False where there is none of this name."""
-        with self._lock:
+        with self._locked():
             self._finish_saves()
             own = [key for key, session in self._sessions.items() if session.session_id == session_id]
             for key in own:
@@ -139,7 +141,7 @@ class ContextCache:
 
     def clear(self) -> int:
         """Forget all packs; how many there were. Nothing is deleted that the cache did not write."""
-        with self._lock:
+        with self._locked():
             self._finish_saves()
             count = len(self.rows())
             self._sessions.clear()
@@ -149,7 +151,7 @@ class ContextCache:
 
     def cleanup(self) -> int:
         """Forget the packs whose time is over; how many there were."""
-        with self._lock:
+        with self._locked():
             self._finish_saves()
             now = self._now()
             over = [key for key, session in self._sessions.items() if session.pack and session.pack.expires_at <= now]
@@ -159,7 +161,7 @@ class ContextCache:
 
     def close(self) -> None:
         """Give the store back; a later call opens it again."""
-        with self._lock:
+        with self._locked():
             self._finish_saves()
             self._disk.close()
 
@@ -178,6 +180,16 @@ class ContextCache:
     def settings(self) -> CacheSettings:
         """Where packs are kept, and within which limit."""
         return self._disk.settings
+
+    def _locked(self) -> RLock:
+        """The lock; a forked child begins with one of its own, and without the parent's saves and connection."""
+        if self._pid != os.getpid():
+            self._pid, self._lock = os.getpid(), RLock()
+            self._disk.leave_to_parent()
+            for session in self._sessions.values():
+                if session.saving is not None:
+                    session.fork()
+        return self._lock
 
     def _kept(self, request: PackRequest, on_read: OnRead) -> Pack:
         key = request.key
@@ -217,7 +229,8 @@ class ContextCache:
     def _settled(self, key: PackKey, session: Session) -> Session | None:
         """A session whose save ended in the background; None where another process' one goes before it."""
         assert session.saving is not None
-        saved, session.saving = session.saving.result(), None
+        saving, session.saving = session.saving, None
+        saved = saving.result()
         if saved is None:
             session.fork()
         if saved is False:
@@ -243,14 +256,22 @@ class ContextCache:
             self._disk.use(lambda store: store.release(session.session_id), False)
             return None if session.is_stored else True
 
+        if not session.packing.size_bytes and not session.is_stored:
+            return True  # an @name that matches no file makes no pack worth keeping
+        store, settings = self._disk.current(), self._disk.settings
+
         def save() -> bool | None:
-            saved = self._disk.use(lambda store: store.save(key, session, revision_before), None)
-            self._disk.evict_slots(sum(row.size_bytes for row in self._rows()))
+            if store is None:
+                return None
+            saved = self._disk.use_this(store, lambda store: store.save(key, session, revision_before), None)
+            if saved and settings.directory is not None:
+                packs = self._disk.use_this(store, PackStore.size_bytes, 0)
+                slots.evict(settings.directory, settings.max_bytes - packs)
             return saved
 
         if session.is_stored or session.packing.size_bytes < BACKGROUND_BYTES:
             return save()
-        session.saving = _saver().submit(save)  # nobody else knows its name yet
+        session.saving = _saver(os.getpid()).submit(save)  # nobody else knows its name yet
         return True
 
     def _touch(self, session: Session) -> None:
@@ -277,7 +298,7 @@ class ContextCache:
                 del self._sessions[key]
 
     def _find(self, session_id: str) -> Session | None:
-        with self._lock:
+        with self._locked():
             for session in self._sessions.values():
                 if session.session_id == session_id:
                     return session
@@ -298,8 +319,8 @@ class ContextCache:
 
 
 @cache
-def _saver() -> ThreadPoolExecutor:
-    """The thread that writes; the process waits for it at its end."""
+def _saver(_pid: int) -> ThreadPoolExecutor:
+    """The thread of this process that writes; the process waits for it at its end."""
     return ThreadPoolExecutor(max_workers=1, thread_name_prefix="ccw-cache")
 
 

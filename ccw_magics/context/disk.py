@@ -15,6 +15,8 @@ T = TypeVar("T")
 U = TypeVar("U")
 
 DEFAULT_MAX_BYTES: Final = 100 * 1024 * 1024
+_INHERITED: Final[list[PackStore]] = []
+"""Stores of a parent process: forgetting them would close their connections."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Disk:
     @property
     def is_usable(self) -> bool:
         """Whether there is a store."""
-        return self._current() is not None
+        return self.current() is not None
 
     @property
     def slots_bytes(self) -> int:
@@ -61,13 +63,15 @@ class Disk:
 
     def use(self, action: Callable[[PackStore], T], otherwise: U) -> T | U:
         """Do something with the store; what fails there leaves memory, and the call, alone."""
-        store = self._current()
-        if store is None:
-            return otherwise
+        store = self.current()
+        return otherwise if store is None else self.use_this(store, action, otherwise)
+
+    def use_this(self, store: PackStore, action: Callable[[PackStore], T], otherwise: U) -> T | U:
+        """The same with a store that was current a moment ago: asks for no settings, so for other threads."""
         try:
             return action(store)
         except (sqlite3.Error, OSError, ValueError) as error:
-            self._fail(error)
+            self._fail(error, store)
         return otherwise
 
     def close(self) -> None:
@@ -76,11 +80,11 @@ class Disk:
             self._store.close()
         self._store, self._opened = None, None
 
-    def evict_slots(self, packs_bytes: int) -> None:
-        """Leave the slots what the packs do not take of the limit."""
-        settings = self.settings
-        if settings.directory is not None:
-            slots.evict(settings.directory, settings.max_bytes - packs_bytes)
+    def leave_to_parent(self) -> None:
+        """After a fork: the parent's connection must not be used here, nor closed."""
+        if self._store is not None:
+            _INHERITED.append(self._store)
+        self._store, self._opened = None, None
 
     def clear_slots(self) -> None:
         """Delete the slots."""
@@ -93,9 +97,10 @@ class Disk:
         trouble, self._trouble = self._trouble, ""
         return trouble
 
-    def _current(self) -> PackStore | None:
+    def current(self) -> PackStore | None:
+        """The store, opened anew where the settings name another place, or its file is no longer the one it was."""
         settings = self.settings
-        if settings != self._opened:
+        if settings != self._opened or (self._store is not None and not self._store.is_in_place()):
             self.close()
             self._opened = settings
             self._store = self._open(settings)
@@ -107,17 +112,17 @@ class Disk:
         try:
             return PackStore(settings.directory, settings.max_bytes)
         except (sqlite3.Error, OSError) as error:
-            self._fail(error)
+            self._fail(error, None)
             return None
 
-    def _fail(self, error: Exception) -> None:
+    def _fail(self, error: Exception, store: PackStore | None) -> None:
         """Wait for a busy file; put a damaged one aside; where the place cannot be used, go on in memory."""
         if is_busy(error):
             return
-        if self._store is not None and not is_out_of_order(error):
-            self._store.set_aside()
+        if store is not None and not is_out_of_order(error):
+            store.set_aside()
             self._store, self._opened = None, None
             return
         self._store = None
-        directory = self.settings.directory
+        directory = self._opened.directory if self._opened is not None else None
         self._trouble = f"the cache in {directory} cannot be used ({error}); packs are kept in memory only"

@@ -11,7 +11,7 @@ The text is read from top to bottom, and the last section about a file holds::
     def port():
         return 9090
 
-    === DELETED: src/b.py ===
+    === REMOVED: src/b.py ===
 
 Every heading gives the number of lines that follow, which makes the text unambiguous whatever a file contains, a line
 that looks like a heading included. A `CHANGED` section restates every part in which the file differs from its last
@@ -63,8 +63,8 @@ def content_of(section: bytes) -> bytes:
 
 
 def gone(path: str) -> bytes:
-    """A file that is no longer there."""
-    return b"=== DELETED: %b ===\n\n" % path.encode()
+    """A file that is no longer there, or no longer sent: it may have become binary, too large, or ignored."""
+    return b"=== REMOVED: %b ===\n\n" % path.encode()
 
 
 def changed(path: str, before: bytes, now: bytes) -> bytes | None:

@@ -176,9 +176,10 @@ class Pack(PackHandle):
 def largest(sizes_bytes: Iterable[tuple[str, int]]) -> str:
     """The largest files with their sizes, for an error's hint."""
     ordered = sorted(sizes_bytes, key=lambda item: (-item[1], item[0]))
-    return ", ".join(f"{path} ({kib(size)})" for path, size in ordered[:LARGEST_SHOWN])
+    return ", ".join(f"{path} ({readable_size(size)})" for path, size in ordered[:LARGEST_SHOWN])
 
 
-def kib(size_bytes: int) -> str:
+def readable_size(size_bytes: int) -> str:
     """A size as a person reads it."""
-    return f"{size_bytes / 1024:,.1f} KiB"
+    mebibytes = size_bytes / (1024 * 1024)
+    return f"{mebibytes:,.1f} MiB" if mebibytes >= 1 else f"{size_bytes / 1024:,.1f} KiB"

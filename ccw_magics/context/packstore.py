@@ -37,6 +37,7 @@ from ccw_magics.context.text import Block
 
 FILE_NAME: Final = "packs.sqlite3"
 SCHEMA_VERSION: Final = 1
+DAMAGED: Final = ".damaged"
 BUSY_S: Final = 5.0
 """How long a process waits for another one's transaction."""
 
@@ -78,6 +79,7 @@ class PackStore:
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
         self._path = directory / FILE_NAME
+        self._inode = 0
         self._max_bytes = max_bytes
         self._lock = threading.RLock()
         directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -90,7 +92,9 @@ class PackStore:
             self._connection = self._open()
 
     def _open(self) -> sqlite3.Connection:
-        os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
+        self._inode = os.fstat(descriptor).st_ino
+        os.close(descriptor)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
             connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
@@ -103,6 +107,13 @@ class PackStore:
             connection.close()
             raise
         return connection
+
+    def is_in_place(self) -> bool:
+        """Whether the file is still the one that was opened, and not removed or set aside by somebody else."""
+        try:
+            return self._path.stat().st_ino == self._inode
+        except OSError:
+            return False
 
     def close(self) -> None:
         """Give the file back."""
@@ -118,7 +129,7 @@ class PackStore:
             if suffix:
                 damaged.unlink(missing_ok=True)
             elif damaged.exists():
-                damaged.replace(damaged.with_name(f"{FILE_NAME}.damaged"))
+                damaged.replace(damaged.with_name(f"{FILE_NAME}{DAMAGED}"))
 
     def current(self, key: PackKey) -> tuple[str, int] | None:
         """The session id and revision that hold for a key; None where there is no pack."""
@@ -180,7 +191,9 @@ class PackStore:
             if self.current(key) not in (None, (session.session_id, revision_before)):
                 return False
             self._write(key, session)
-            self._evict(session.session_id)
+            forgotten = self._evict(session)
+        if forgotten:
+            self._shrink()
         return True
 
     def _write(self, key: PackKey, session: Session) -> None:
@@ -231,7 +244,7 @@ class PackStore:
         assert session.used_at is not None
         with self._lock:
             self._connection.execute(
-                "UPDATE pack SET used_at = ?, hits = ? WHERE session_id = ?",
+                "UPDATE pack SET used_at = ?, hits = ?, status = 'hit', reused_bytes = size_bytes WHERE session_id = ?",
                 (session.used_at.timestamp(), session.hits, session.session_id),
             )
 
@@ -249,34 +262,54 @@ class PackStore:
     def release(self, session_id: str) -> bool:
         """Forget a pack; False where there is none of this name."""
         with self._transaction():
-            return self._forget("session_id = ?", session_id) > 0
+            count = self._forget("session_id = ?", session_id)
+        self._shrink()
+        return count > 0
 
     def clear(self) -> int:
         """Forget all packs; how many there were."""
         with self._transaction():
-            return self._forget("1 = ?", 1)
+            count = self._forget("1 = ?", 1)
+        self._shrink()
+        self._path.with_name(f"{FILE_NAME}{DAMAGED}").unlink(missing_ok=True)
+        return count
 
     def drop_expired(self, now: datetime) -> int:
         """Forget the packs whose time is over; how many there were."""
         with self._transaction():
-            return self._forget("expires_at <= ?", now.timestamp())
+            count = self._forget("expires_at <= ?", now.timestamp())
+        self._shrink()
+        return count
 
     def _forget(self, condition: str, value: object) -> int:
         chosen = f"(SELECT session_id FROM pack WHERE {condition})"  # noqa: S608 - constants
         for table in ("block", "seen"):
             self._connection.execute(f"DELETE FROM {table} WHERE session_id IN {chosen}", (value,))  # noqa: S608 - constants
-        count = self._connection.execute(f"DELETE FROM pack WHERE {condition}", (value,)).rowcount  # noqa: S608 - constants
-        self._connection.execute("PRAGMA incremental_vacuum")
-        return count
+        return self._connection.execute(f"DELETE FROM pack WHERE {condition}", (value,)).rowcount  # noqa: S608 - constants
 
-    def _evict(self, session_id: str) -> None:
-        """Forget what was not used for longest, until the rest is within the limit."""
+    def _shrink(self) -> None:
+        """Give the space of what was forgotten back: contents of files must not lie on in free pages or in the WAL."""
+        with self._lock:
+            # Stepped through to its end by `executescript`; `execute` would free one page.
+            self._connection.executescript("PRAGMA incremental_vacuum")
+            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+
+    def size_bytes(self) -> int:
+        """What all packs take together."""
+        with self._lock:
+            return int(self._connection.execute("SELECT TOTAL(size_bytes) FROM pack").fetchone()[0])
+
+    def _evict(self, session: Session) -> int:
+        """Forget what is over its time, and what was not used for longest until the rest is within the limit."""
+        assert session.used_at is not None
+        forgotten = self._forget("expires_at <= ?", session.used_at.timestamp())
         rows = self._connection.execute("SELECT session_id, size_bytes FROM pack ORDER BY used_at DESC").fetchall()
         total = 0
-        for name, size_bytes in sorted(rows, key=lambda row: row[0] != session_id):
+        for name, size_bytes in sorted(rows, key=lambda row: row[0] != session.session_id):
             total += size_bytes
             if total > self._max_bytes:
-                self._forget("session_id = ?", name)
+                forgotten += self._forget("session_id = ?", name)
+        return forgotten
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

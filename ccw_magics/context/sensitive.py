@@ -14,7 +14,8 @@ LEFT_OUT_DIRECTORIES = frozenset({b".git", b".ccw", b"node_modules", b"__pycache
 _NAMES = frozenset(
     b".env .envrc id_rsa id_dsa id_ecdsa id_ecdsa_sk id_ed25519 id_ed25519_sk id_xmss .netrc _netrc .git-credentials "
     b".npmrc .pypirc .pgpass pgpass.conf .my.cnf .htpasswd credentials credentials.json credentials.toml "
-    b"credentials.db application_default_credentials.json .dockercfg .vault-token .s3cfg .boto kubeconfig".split()
+    b"credentials.db application_default_credentials.json .dockercfg .vault-token .s3cfg .boto kubeconfig "
+    b"litellm-api-config.json".split()
 )
 _ENDINGS = (b".pem", b".key", b".p12", b".pfx", b".pkcs12", b".keystore", b".jks", b".ppk", b".kdbx")
 

@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from ccw_magics.context.finder import Finder
 from ccw_magics.context.found import Found, FoundFile, Skipped
-from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, kib, largest
+from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, largest, readable_size
 from ccw_magics.context.packing import Packing, Read
 from ccw_magics.context.reading import read_text
 from ccw_magics.context.text import Block, Text
@@ -85,7 +85,7 @@ class Session:
     def fork(self) -> None:
         """Go on under a new name, as somebody else may have gone on under this one."""
         self.session_id = secrets.token_hex(8)
-        self.unsaved, self.stored_blocks = set(self.seen), ()
+        self.unsaved, self.stored_blocks, self.saving = set(self.seen), (), None
         if self.pack is not None:
             self.pack = replace(self.pack, session_id=self.session_id)
 
@@ -202,11 +202,11 @@ class Session:
         self.created_at = None
 
     def _require_size(self, request: PackRequest) -> None:
-        size_bytes, limit = self.packing.size_bytes, request.max_size_bytes
-        if size_bytes > limit:
+        if self.packing.size_bytes > request.max_size_bytes:
+            size, limit = readable_size(self.packing.size_bytes), readable_size(request.max_size_bytes)
             sizes = largest((path, self.seen[path].size_bytes) for path in self.packing.paths)
             raise ContextTooLarge(
-                f"the files have {kib(size_bytes)} together; the endpoint's maxSizeKB allows {kib(limit)}",
+                f"the files have {size} together; the endpoint's maxSizeKB allows {limit}",
                 hint=f"Refer to fewer files or raise maxSizeKB. Largest: {sizes}",
             )
 
@@ -217,6 +217,7 @@ class Session:
             self.revision += 1
         self.created_at = self.created_at or now
         self.used_at = now
+        self.hits += status == "hit"
         self._found = found
         paths = tuple(sorted(self.packing.paths))
         remarks = [(path, seen.remark) for path, seen in self.seen.items() if seen.remark]
@@ -250,7 +251,7 @@ class Session:
 def _read(file: FoundFile, max_file_size_bytes: int) -> tuple[Seen, bytes | None]:
     """What is now known of a file, and its content, or None where it is left out."""
     if file.size_bytes > max_file_size_bytes:
-        return Seen(file.signature, file.size_bytes, f"larger than {kib(max_file_size_bytes)}"), None
+        return Seen(file.signature, file.size_bytes, f"larger than {readable_size(max_file_size_bytes)}"), None
     result = read_text(file)
     if isinstance(result, Skipped):
         return Seen(file.signature, file.size_bytes, result.reason), None

@@ -63,12 +63,12 @@ class NotebookDoor:
     def cell(self, words: list[str], body: str) -> Any:
         """Run `%%ccw ...`: the body is the prompt."""
         if {"-h", "--help"} & set(words):
-            return self._run(["cli", "--help"])
+            return self.verb(["cli", "--help"])
         if words and words[0] in RESERVED_VERBS - {"cli"}:
             raise CcwError(f"%%ccw {words[0]} takes no body", hint=f"Write it as a line: %ccw {words[0]}")
         if not body.strip():
             raise CcwError("the cell asks nothing", hint="Write the question below the %%ccw line.")
-        if {"-p", "--prompt"} & set(words):
+        if any(word.startswith(("-p", "--prompt")) for word in words):
             raise CcwError("the question stands both in the body and in -p", hint="Use one of the two.")
         rest = words[1:] if words[:1] == ["cli"] else words
         return self._run(["cli", *rest, f"--prompt={body.rstrip(chr(10))}"])
@@ -82,7 +82,6 @@ class NotebookDoor:
             partial = self.workspace.executor.last_reply
             if partial is not None:
                 self._bind(partial, options, view)
-                self._shell.displayhook.update_user_ns(partial)  # as `_`: nothing is returned from here
             raise
         self._bind(reply, options, view)
         return reply.raise_for_error()
@@ -92,9 +91,11 @@ class NotebookDoor:
         click.echo(text)
 
     def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay) -> None:
-        if view.has_shown or reply.success:
+        if view.has_shown or reply.success or reply.output:
             view.finish(reply)
         self._just_shown = reply
+        if not reply.success:
+            self._shell.displayhook.update_user_ns(reply)  # as `_`: what raises returns nothing
         if options.out:
             self._shell.user_ns[options.out] = reply
 

@@ -340,3 +340,84 @@ def test_saved_slots_are_counted_evicted_and_cleared_with_the_packs(wanted: Pack
     assert cache.size_bytes == size + 900
     cache.clear()
     assert [path.name for path in (directory / "slots").iterdir()] == ["precious.txt"]
+
+
+def test_a_forked_child_goes_on_without_the_parents_threads(wanted: PackRequest, directory: Path) -> None:
+    (wanted.root / "large.py").write_text("".join(f"line {n}\n" for n in range(60_000)))
+    request = PackRequest(wanted.references, wanted.root, max_size_bytes=1 << 24)
+    cache = ContextCache(lambda: CacheSettings(directory))
+    cache.pack(request)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            (wanted.root / "a.py").write_text("child\n")
+            cache.pack(request)
+            cache.clear()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert unpack(cache.pack(request).text) == _tree(wanted.root)
+    cache.close()
+
+
+def test_settings_that_fail_while_a_pack_is_written_do_no_harm(wanted: PackRequest, directory: Path) -> None:
+    (wanted.root / "large.py").write_text("".join(f"line {n}\n" for n in range(60_000)))
+    request = PackRequest(wanted.references, wanted.root, max_size_bytes=1 << 24)
+    broken = False
+
+    def settings() -> CacheSettings:
+        if broken:
+            raise ContextTooLarge("the config cannot be read")
+        return CacheSettings(directory)
+
+    cache = ContextCache(settings)
+    cache.pack(request)
+    broken = True
+    with pytest.raises(ContextTooLarge):
+        cache.pack(request)
+    broken = False
+    assert cache.pack(request).status == "hit"
+    cache.close()
+
+
+def test_what_is_forgotten_leaves_no_text_on_disk(wanted: PackRequest, directory: Path) -> None:
+    (wanted.root / "a.py").write_text("".join(f"precious {n}\n" for n in range(20_000)))
+    cache = ContextCache(lambda: CacheSettings(directory))
+    cache.pack(wanted)
+    cache.clear()
+    assert all(b"precious" not in path.read_bytes() for path in directory.iterdir())
+
+
+def test_packs_over_their_time_go_with_the_next_one(cache: ContextCache, wanted: PackRequest, clock: Clock) -> None:
+    cache.pack(PackRequest(("@a.py",), wanted.root))
+    clock.now += timedelta(hours=2)
+    cache.pack(PackRequest(("@b.py",), wanted.root))
+    later = ContextCache(lambda: cache.settings, clock)
+    assert [row.key.references for row in later.rows()] == [("b.py",)]
+
+
+def test_a_cache_folder_that_was_removed_is_made_anew(
+    cache: ContextCache, wanted: PackRequest, directory: Path
+) -> None:
+    cache.pack(wanted)
+    for path in directory.iterdir():
+        path.unlink()
+    (wanted.root / "a.py").write_text("new\n" * 40)
+    assert unpack(cache.pack(wanted).text) == _tree(wanted.root)
+    assert len(ContextCache(lambda: cache.settings).rows()) == 1
+
+
+def test_hits_are_counted_across_processes(cache: ContextCache, wanted: PackRequest, clock: Clock) -> None:
+    cache.pack(wanted)
+    cache.pack(wanted)
+    other = ContextCache(lambda: cache.settings, clock)
+    other.pack(wanted)
+    assert [(row.hits, row.status) for row in cache.rows()] == [(1, "hit")]
+    assert other.rows()[0].hits == 2
+
+
+def test_a_name_that_matches_no_file_makes_no_pack(cache: ContextCache, wanted: PackRequest) -> None:
+    assert cache.pack(PackRequest(("@john",), wanted.root)).unmatched == ("@john",)
+    assert cache.rows() == []

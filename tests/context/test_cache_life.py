@@ -20,7 +20,7 @@ from ccw_magics.context.pack import PackRequest
 
 NAMES = st.sampled_from(["a.py", "b.py", "dir/c.py", "dir/d e.py", "漢.py"])
 LINES = st.sampled_from(
-    ["", "x = 1", "=== FILE: a.py (1 line) ===", "=== DELETED: b.py ===", "Lines 1-2 of it now read (1 line):"]
+    ["", "x = 1", "=== FILE: a.py (1 line) ===", "=== REMOVED: b.py ===", "Lines 1-2 of it now read (1 line):"]
 )
 TEXTS = st.builds(
     lambda lines, n, end: "\n".join(lines * n) + end,

@@ -15,7 +15,7 @@ LINES = st.sampled_from(
         "",
         "=== FILE: a.py (1 line) ===",
         "=== CHANGED: a.py (now 2 lines) ===",
-        "=== DELETED: a.py ===",
+        "=== REMOVED: a.py ===",
         "Lines 1-3 of it now read (2 lines):",
         "Its lines are those of its last whole copy again.",
         "---",
@@ -114,7 +114,7 @@ def test_a_new_and_a_deleted_file_are_said_plainly() -> None:
     packing = Packing()
     _step(packing, {"a.py": "a\n" * 50, "b.py": "b\n" * 5})
     assert not _step(packing, {"a.py": "a\n" * 50, "c.py": "c\n"})
-    assert packing.text().tail == b"=== DELETED: b.py ===\n\n=== FILE: c.py (1 line) ===\nc\n\n"
+    assert packing.text().tail == b"=== REMOVED: b.py ===\n\n=== FILE: c.py (1 line) ===\nc\n\n"
 
 
 def test_a_file_that_mostly_changed_is_said_whole() -> None:

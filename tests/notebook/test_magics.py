@@ -116,7 +116,7 @@ def test_an_error_is_one_line_and_a_next_step(run: Run, wired: Path) -> None:
 
 def test_a_failure_keeps_what_came_and_stops_run_all(run: Run, wired: Path, wire: WireServer) -> None:
     wire.answers(Answer("one two three", pieces=["one ", "two ", "three"], cut_after=2))
-    outputs, kept = run("%%ccw my-gpt4o -o reply\nHi", "reply.output, reply.success")
+    outputs, kept = run("%%ccw my-gpt4o\nHi", "_.output, _.success")
     assert outputs[0]["data"]["text/markdown"] == "one two "
     assert "incomplete" in outputs[1]["data"]["text/html"]
     assert _error(outputs)[0].startswith("ProviderError: the stream from openai broke off")
@@ -134,6 +134,19 @@ def test_verbs_show_where_things_stand(run: Run, wired: Path) -> None:
     assert "no packs yet" in _text(cache)
     assert "endpoints" in _text(helped)
     assert "--include-dirs" in _text(option)
+
+
+def test_the_cache_is_shown_as_a_table(run: Run, wired: Path) -> None:
+    _, listed, one, kind = run(
+        "%%ccw my-gpt4o\n@a.py Hi",
+        "%ccw cache",
+        "from ccw_magics import Workspace, stats\nname = stats.cache_frame(Workspace()).session_id[0]\n"
+        "get_ipython().run_line_magic('ccw', f'cache {name}')",
+        "import pandas\nisinstance(_, pandas.DataFrame)",
+    )
+    assert "@a.py" in listed[-1]["data"]["text/html"]
+    assert "a.py" in one[-1]["data"]["text/html"]
+    assert _text(kind) == "True"
 
 
 def test_init_writes_the_example_and_refuses_to_overwrite(run: Run, project: Path) -> None:
