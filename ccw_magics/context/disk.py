@@ -118,6 +118,7 @@ class Disk:
     def _fail(self, error: Exception, store: PackStore | None) -> None:
         """Wait for a busy file; put a damaged one aside; where the place cannot be used, go on in memory."""
         if is_busy(error):
+            self._opened = self._opened if store is not None else None  # a store that could not be opened: next time
             return
         if store is not None and not is_out_of_order(error):
             store.set_aside()

@@ -17,7 +17,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from typing import Final
 
 from ccw_magics.context import layout
-from ccw_magics.context.text import Block, Kind, Section, Text, digest
+from ccw_magics.context.text import Block, Kind, Part, Section, Text, digest
 
 READ_PRICE: Final = 0.10
 WRITE_PRICE: Final = 1.25
@@ -109,7 +109,7 @@ class Packing:
         """Lay out all files anew, those that change most last; or all by path."""
         self.blocks, self.tail = [], []
         ordered = sorted(contents, key=lambda path: (0 if by_path else self.changes.get(path, 0), path))
-        self._append_block([(path, "whole", layout.whole(path, contents[path]), b"") for path in ordered])
+        self._append_block([(path, "whole", layout.Whole(path, contents[path]), b"") for path in ordered])
         self._index()
 
     def contents(self, read: Read) -> dict[str, bytes]:
@@ -154,14 +154,14 @@ class Packing:
             return
         section = layout.changed(path, copy.content(), content) if copy is not None else None
         if section is not None:
-            self._append_to_tail(path, "changed", (section,), digest(content))
+            self._append_to_tail(path, "changed", section, digest(content))
         else:
-            self._append_to_tail(path, "whole", layout.whole(path, content))
+            self._append_to_tail(path, "whole", layout.Whole(path, content))
 
     def _tell_gone(self, path: str) -> None:
         self._drop_from_tail(path)
         if path in self._last:
-            self._append_to_tail(path, "gone", (layout.gone(path),))
+            self._append_to_tail(path, "gone", layout.gone(path))
 
     def _drop_from_tail(self, path: str) -> None:
         if any(section.path == path for section in self.tail):
@@ -172,8 +172,8 @@ class Packing:
                 if section.path == path:
                     self._take_in(section)
 
-    def _append_to_tail(self, path: str, kind: Kind, parts: Sequence[bytes], told: bytes = b"") -> None:
-        block = Block(parts)
+    def _append_to_tail(self, path: str, kind: Kind, part: Part, told: bytes = b"") -> None:
+        block = Block((part,))
         self.tail.append(Section(path, kind, block, 0, block.size_bytes, told))
         self._take_in(self.tail[-1])
 
@@ -209,24 +209,23 @@ class Packing:
     def _sections(self) -> list[Section]:
         return [section for block in self.blocks for section in block.sections]
 
-    def _append_block(self, laid: Sequence[tuple[str, Kind, Sequence[bytes], bytes]]) -> None:
-        """Make a block of sections; each is its path, kind, text in parts, and digest."""
+    def _append_block(self, laid: Sequence[tuple[str, Kind, Part, bytes]]) -> None:
+        """Make a block of sections; each is its path, kind, text, and digest."""
         if not laid:
             return
-        block = Block([part for _, _, parts, _ in laid for part in parts])
+        block = Block([part for _, _, part, _ in laid])
         sections, start = [], 0
-        for path, kind, parts, told in laid:
-            size = sum(map(len, parts))
-            sections.append(Section(path, kind, block, start, size, told))
-            start += size
+        for path, kind, part, told in laid:
+            sections.append(Section(path, kind, block, start, len(part), told))
+            start += len(part)
         block.sections = tuple(sections)
         self.blocks.append(block)
 
     def _freeze(self) -> None:
         """Keep the tail as a block."""
-        parts = [(section.path, section.kind, (section.text(),), section.told) for section in self.tail]
+        laid = [(section.path, section.kind, section.text(), section.told) for section in self.tail]
         self.tail = []
-        self._append_block(parts)
+        self._append_block(laid)
         self._index()
 
     def _cut_at(self) -> int | None:

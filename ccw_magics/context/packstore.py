@@ -97,12 +97,14 @@ class PackStore:
         os.close(descriptor)
         connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
         try:
-            connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-            connection.execute("PRAGMA journal_mode = WAL").fetchone()
+            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
+                # A new file that a power cut spoils holds nothing yet; waiting for the disk here would delay a call.
+                connection.execute("PRAGMA synchronous = OFF")
+                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
+                connection.execute("PRAGMA journal_mode = WAL").fetchone()
+                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
             # In WAL mode a power cut may lose the newest revision, never the file; a lost one is built again.
             connection.execute("PRAGMA synchronous = NORMAL")
-            connection.executescript(_SCHEMA)
-            connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION}")
         except BaseException:
             connection.close()
             raise

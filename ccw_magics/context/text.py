@@ -10,6 +10,7 @@ from typing import Literal
 from ccw_magics.context import layout
 
 Kind = Literal["whole", "changed", "gone"]
+Part = bytes | layout.Whole
 
 
 class Block:
@@ -23,19 +24,20 @@ class Block:
         sections: What stands in it, in order.
     """
 
-    __slots__ = ("_parts", "sections", "size_bytes")
+    __slots__ = ("_data", "_parts", "sections", "size_bytes")
 
-    def __init__(self, parts: Sequence[bytes]) -> None:
-        self._parts = parts
+    def __init__(self, parts: Sequence[Part]) -> None:
+        self._parts: Sequence[Part] | None = parts
+        self._data = b""
         self.size_bytes = sum(map(len, parts))
         self.sections: tuple[Section, ...] = ()
 
     @property
     def data(self) -> bytes:
         """The text."""
-        if len(self._parts) != 1:
-            self._parts = (b"".join(self._parts),)
-        return self._parts[0]
+        if self._parts is not None:
+            self._data, self._parts = layout.joined(self._parts), None
+        return self._data
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 
-HEADING = re.compile(rb"=== (FILE|CHANGED): (.*) \((?:now )?(\d+) lines?(, no newline at the end)?\) ===", re.DOTALL)
+HEADING = re.compile(rb"=== (FILE|CHANGED): (.*) \((?:now )? *(\d+) lines?(, no newline at the end)?\) ===", re.DOTALL)
 GONE = re.compile(rb"=== REMOVED: (.*) ===", re.DOTALL)
 PART = re.compile(rb"Lines (\d+)-(\d+) of it now read \((\d+) lines?\):")
 SAME = b"Its lines are those of its last whole copy again."

@@ -114,7 +114,7 @@ def test_a_new_and_a_deleted_file_are_said_plainly() -> None:
     packing = Packing()
     _step(packing, {"a.py": "a\n" * 50, "b.py": "b\n" * 5})
     assert not _step(packing, {"a.py": "a\n" * 50, "c.py": "c\n"})
-    assert packing.text().tail == b"=== REMOVED: b.py ===\n\n=== FILE: c.py (1 line) ===\nc\n\n"
+    assert packing.text().tail == b"=== REMOVED: b.py ===\n\n=== FILE: c.py (1 lines) ===\nc\n\n"
 
 
 def test_a_file_that_mostly_changed_is_said_whole() -> None:
