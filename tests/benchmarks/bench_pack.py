@@ -30,7 +30,7 @@ RIVALS = {
     "files-to-prompt": "files-to-prompt . -e py > /dev/null",
     "gitingest": "gitingest . -i '*.py' -o /dev/null",
     "repomix": "repomix --include '**/*.py' -o /dev/null",
-    "code2prompt": "code2prompt . --include '**/*.py' --output-file /dev/null",
+    "code2prompt": "code2prompt -p . -f '*.py' -o /dev/null",
 }
 
 
