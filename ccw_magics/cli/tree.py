@@ -147,6 +147,13 @@ def cache(context: click.Context) -> stats.Table | None:
     return stats.cache(context.obj.workspace)
 
 
+@cache.command("status")
+@click.pass_obj
+def cache_status(door: Door) -> str:
+    """Show how full the cache is."""
+    return _cache_summary(door.workspace)
+
+
 @cache.command("show")
 @click.argument("session_id", metavar="SESSION")
 @click.pass_obj
@@ -196,10 +203,9 @@ def clean_cache(door: Door) -> str:
 
 
 def _cache_summary(workspace: Workspace) -> str:
-    rows, settings = workspace.cache.rows(), workspace.cache.settings
-    total = workspace.cache.size_bytes
-    place = settings.directory or "memory only"
-    return f"{_packs(len(rows))}, {readable_size(total)} of {readable_size(settings.max_bytes)} ({place})"
+    status = workspace.cache.status()
+    used, limit = readable_size(status.size_bytes), readable_size(status.max_bytes)
+    return f"{_packs(status.packs)}, {used} of {limit} ({status.directory or 'memory only'})"
 
 
 def _packs(count: int) -> str:

@@ -62,6 +62,22 @@ class FileRow(NamedTuple):
     changes: int
 
 
+class CacheStatus(NamedTuple):
+    """How full the cache is.
+
+    Attributes:
+        packs: How many packs there are, of all projects.
+        size_bytes: What they take, and the embedded model's saved slots beside them.
+        max_bytes: The limit of that.
+        directory: Where they lie; None for memory alone.
+    """
+
+    packs: int
+    size_bytes: int
+    max_bytes: int
+    directory: Path | None
+
+
 class ContextCache:
     """One pack for each root, endpoint and set of references.
 
@@ -171,10 +187,11 @@ class ContextCache:
         directory = self._disk.settings.directory
         return None if directory is None else directory / slots.FOLDER
 
-    @property
-    def size_bytes(self) -> int:
-        """What all packs take, and the slots beside them."""
-        return sum(row.size_bytes for row in self.rows()) + self._disk.slots_bytes
+    def status(self) -> CacheStatus:
+        """How full the cache is."""
+        rows, settings = self.rows(), self._disk.settings
+        size_bytes = sum(row.size_bytes for row in rows) + self._disk.slots_bytes
+        return CacheStatus(len(rows), size_bytes, settings.max_bytes, settings.directory)
 
     @property
     def settings(self) -> CacheSettings:

@@ -337,7 +337,7 @@ def test_saved_slots_are_counted_evicted_and_cleared_with_the_packs(wanted: Pack
         "new.slot",
         "precious.txt",
     ]
-    assert cache.size_bytes == size + 900
+    assert cache.status() == (1, size + 900, 2000, directory)
     cache.clear()
     assert [path.name for path in (directory / "slots").iterdir()] == ["precious.txt"]
 
