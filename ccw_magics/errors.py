@@ -91,14 +91,22 @@ class ProviderError(CcwError):
         hint: The next step, in one line.
         status: The HTTP status code, or None where no answer came.
         retryable: True where the same request may succeed later.
+        retry_after_s: Seconds after which the provider asks to be asked again; None where it does not say.
     """
 
     def __init__(
-        self, message: str, *, hint: str | None = None, status: int | None = None, retryable: bool = False
+        self,
+        message: str,
+        *,
+        hint: str | None = None,
+        status: int | None = None,
+        retryable: bool = False,
+        retry_after_s: float | None = None,
     ) -> None:
         super().__init__(message, hint=hint)
         self.status = status
         self.retryable = retryable
+        self.retry_after_s = retry_after_s
 
 
 class ToolError(CcwError):

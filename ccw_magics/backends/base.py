@@ -33,6 +33,7 @@ class ModelCall:
         api_version: Azure's API version, or None.
         proxy: An HTTP proxy's URL, or None.
         timeout_s: Seconds until the whole call is given up.
+        connect_timeout_s: Seconds until there must be a connection.
         stream: Whether to ask for the answer piece by piece.
         params: Further model parameters under their OpenAI names: `temperature`, `max_tokens`.
         slots_dir: Where the embedded model may keep what it has read; None for nowhere.
@@ -53,6 +54,7 @@ class ModelCall:
     api_version: str | None = None
     proxy: Secret | None = None
     timeout_s: float = 300.0
+    connect_timeout_s: float = 10.0
     stream: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)
     slots_dir: Path | None = None
@@ -102,12 +104,14 @@ class Done:
     Attributes:
         usage: None where the provider did not say.
         cost_usd: None where the price is unknown; 0.0 only where the model is known to be free.
+        uncached_cost_usd: What the same tokens would have cost without the provider's cache; None likewise.
         model: The model that answered, as the provider names it; empty where it did not say.
         is_cut: Whether the answer ends at its limit of tokens.
     """
 
     usage: Usage | None = None
     cost_usd: float | None = None
+    uncached_cost_usd: float | None = None
     model: str = ""
     is_cut: bool = False
 
@@ -124,7 +128,10 @@ class Backend(Protocol):
     """
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
-        """Yield `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket."""
+        """Yield `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket.
+
+        A model that thinks or reads without saying anything yields a `Note` now and then, as a sign that it lives.
+        """
         ...
 
     async def context_window_tokens(self, call: ModelCall) -> int | None:

@@ -7,7 +7,8 @@
     │   ├── advanced_settings: AdvancedSettings
     │   └── api_keys: ApiKeyEntry
     ├── endpoints: Endpoint           a provider's model under a name of the user's
-    │   └── cache_strategy: CacheStrategy
+    │   ├── cache_strategy: CacheStrategy
+    │   └── params: Params
     ├── default_endpoint
     └── global_cache_settings: GlobalCacheSettings
 
@@ -17,7 +18,7 @@ Models are frozen: the store hands out the ones it keeps. `model_copy(update={..
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
 
@@ -121,21 +122,32 @@ class ApiKeyEntry(_Model):
     enabled: bool = True
 
 
+RoutingStrategy = Literal["simple-shuffle", "weighted", "latency-based", "cost-based", "least-busy"]
+"""How several keys of a provider take turns; the names are CCW's."""
+
+
 class AdvancedSettings(_Model):
-    """How a provider is called.
+    """How a provider is called. All times are seconds.
 
     Attributes:
-        timeout: Seconds until a call is given up; CCW's default.
+        timeout: Until a try is given up, its last token included; CCW's default.
+        connect_timeout: Until there is a connection.
+        first_token_timeout: Until the first sign of an answer; None for as long as `timeout` allows, since a model that
+            reasons may think for minutes.
+        between_tokens_timeout: Between two signs of an answer that has begun.
         max_retries: Further tries after a transient failure; CCW's default.
         organization: OpenAI's organization.
         api_version: Azure's API version.
         custom_headers: Further HTTP headers; values may hold `${NAME}`.
-        rpm: Requests a minute.
-        tpm: Tokens a minute.
+        rpm: Requests a minute, held by each kernel for itself.
+        tpm: Tokens a minute, likewise.
         proxy: An HTTP proxy's URL, which may hold a password.
     """
 
     timeout: Number = Field(default=300, gt=0)
+    connect_timeout: Number = Field(default=10, gt=0)
+    first_token_timeout: Number | None = Field(default=None, gt=0)
+    between_tokens_timeout: Number = Field(default=60, gt=0)
     max_retries: int = Field(default=3, ge=0)
     organization: str | None = None
     api_version: str | None = None
@@ -157,8 +169,9 @@ class Provider(_Model):
         api_base: The base URL, or None for the type's own.
         enabled: Whether its endpoints may be used.
         advanced_settings: How it is called.
-        api_keys: Several keys to take turns.
-        routing_strategy: How they take turns.
+        api_keys: Several keys to take turns; `api_key`, where there is one, is the first of them.
+        routing_strategy: How they take turns; None for the first one that works, which keeps the provider's own cache
+            of the context, since that belongs to a key's organization.
         created_at: ISO 8601, UTC, with milliseconds.
         updated_at: Likewise.
     """
@@ -171,7 +184,7 @@ class Provider(_Model):
     enabled: bool = True
     advanced_settings: AdvancedSettings = Field(default_factory=AdvancedSettings)
     api_keys: list[ApiKeyEntry] = Field(default_factory=list)
-    routing_strategy: str | None = None
+    routing_strategy: RoutingStrategy | None = None
     created_at: str | None = None
     updated_at: str | None = None
 
@@ -239,6 +252,48 @@ class CacheStrategy(_Model):
     layout: Literal["stable", "fresh"] = "stable"
 
 
+class Params(_Model):
+    """Model parameters, under OpenAI's names or in camelCase; what a model does not take, its provider refuses.
+
+    A closed list: what is not in it goes into `extra_body`, which reaches the model's server and nothing on the way.
+
+    Attributes:
+        temperature: 0 for the likeliest answer, up to 2.
+        top_p: Share of the likeliest tokens to choose from.
+        max_tokens: Limit of the answer.
+        max_completion_tokens: The same for models that reason, whose thoughts count.
+        stop: Where the answer ends.
+        seed: For answers that can be had again.
+        presence_penalty: Against what was said.
+        frequency_penalty: Against what was said often.
+        reasoning_effort: Such as `minimal`, `low`, `medium` or `high`.
+        thinking: Anthropic's own form of it.
+        verbosity: Such as `low`, `medium` or `high`.
+        service_tier: Such as `flex` or `priority`.
+        extra_body: Further fields of the request's body.
+    """
+
+    model_config = ConfigDict(extra="forbid")
+
+    temperature: float | None = Field(default=None, ge=0, le=2)
+    top_p: float | None = Field(default=None, ge=0, le=1)
+    max_tokens: int | None = Field(default=None, gt=0)
+    max_completion_tokens: int | None = Field(default=None, gt=0)
+    stop: str | list[str] | None = None
+    seed: int | None = None
+    presence_penalty: float | None = Field(default=None, ge=-2, le=2)
+    frequency_penalty: float | None = Field(default=None, ge=-2, le=2)
+    reasoning_effort: str | None = None
+    thinking: dict[str, Any] | None = None
+    verbosity: str | None = None
+    service_tier: str | None = None
+    extra_body: dict[str, Any] | None = None
+
+    def chosen(self) -> dict[str, Any]:
+        """Those that are set, under OpenAI's names."""
+        return self.model_dump(exclude_none=True)
+
+
 class Endpoint(_Model):
     """A provider's model under a name of the user's.
 
@@ -251,6 +306,10 @@ class Endpoint(_Model):
         cache_strategy: How its context is packed and kept.
         provider_ttl: How long the provider is asked to keep the context (Anthropic): `1h` is written at twice the
             input price, `5m` at 1.25 times, and each hit begins the time anew.
+        params: Model parameters of every call; what a call says itself goes first.
+        system_prompt: The system prompt of every call that says none itself.
+        context_window: Tokens that the model takes, its answer included; None for what is known of the model.
+        fallback: Ids of endpoints to ask in order where this one fails before it said anything.
         enabled: Whether it may be used.
         created_at: ISO 8601, UTC, with milliseconds.
         updated_at: Likewise.
@@ -263,6 +322,10 @@ class Endpoint(_Model):
     description: str | None = None
     cache_strategy: CacheStrategy = Field(default_factory=CacheStrategy)
     provider_ttl: Literal["5m", "1h"] = "5m"
+    params: Params = Field(default_factory=Params)
+    system_prompt: str | None = None
+    context_window: int | None = Field(default=None, gt=0)
+    fallback: list[str] = Field(default_factory=list)
     enabled: bool = True
     created_at: str | None = None
     updated_at: str | None = None
@@ -296,6 +359,7 @@ class Config(_Model):
         endpoints: What can be asked; ids are unique.
         default_endpoint: The endpoint of a cell that names none; it may have gone.
         global_cache_settings: Where packs are kept.
+        journal: What is recorded of each call: `full` with prompt and answer, `meta` without, `off` nothing.
     """
 
     version: int = Field(default=1, ge=1)
@@ -303,6 +367,7 @@ class Config(_Model):
     endpoints: list[Endpoint] = Field(default_factory=list)
     default_endpoint: str | None = None
     global_cache_settings: GlobalCacheSettings = Field(default_factory=GlobalCacheSettings)
+    journal: Literal["full", "meta", "off"] = "full"
 
     @model_validator(mode="after")
     def _check_unique_ids(self) -> Self:
