@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ccw_magics.context import slots
-from ccw_magics.context.packstore import PackStore, is_busy, is_out_of_order
+from ccw_magics.context.packstore import PackStore
+from ccw_magics.database import is_busy, is_out_of_order
 
 T = TypeVar("T")
 U = TypeVar("U")

@@ -2,18 +2,14 @@
 
 A revision is written in one transaction that first checks that nobody wrote another: so no two texts share a session id
 and a revision. Blocks never change, and are written once, with a checksum; the tail and what is known of the files are
-written with each revision. WAL does not work on network file systems (JupyterHub homes), where sqlite itself answers
-that it kept another mode. Contents are files of the user's, so the file is for the user's eyes alone.
+written with each revision. Contents are files of the user's, so the file is for the user's eyes alone.
 """
 
 from __future__ import annotations
 
 import json
-import os
 import sqlite3
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
 from datetime import datetime
 from pathlib import Path
 from typing import Final
@@ -34,35 +30,31 @@ from ccw_magics.context.packrows import (
 )
 from ccw_magics.context.session import Session
 from ccw_magics.context.text import Block
+from ccw_magics.database import Database
 
 FILE_NAME: Final = "packs.sqlite3"
-SCHEMA_VERSION: Final = 1
-DAMAGED: Final = ".damaged"
-BUSY_S: Final = 5.0
-"""How long a process waits for another one's transaction."""
 
-_PLACE_CODES: Final = (
-    sqlite3.SQLITE_CANTOPEN,
-    sqlite3.SQLITE_FULL,
-    sqlite3.SQLITE_IOERR,
-    sqlite3.SQLITE_NOMEM,
-    sqlite3.SQLITE_PERM,
-    sqlite3.SQLITE_READONLY,
+_FIRST_VERSION: Final = (
+    """
+    CREATE TABLE IF NOT EXISTS pack (
+        key TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, created_at REAL NOT NULL,
+        used_at REAL NOT NULL, expires_at REAL NOT NULL, hits INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
+        reused_bytes INTEGER NOT NULL, status TEXT NOT NULL, tail BLOB NOT NULL, state TEXT NOT NULL,
+        checksum BLOB NOT NULL
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS block (
+        session_id TEXT NOT NULL, position INTEGER NOT NULL, data BLOB NOT NULL, sections TEXT NOT NULL,
+        checksum BLOB NOT NULL, PRIMARY KEY (session_id, position)
+    )
+    """,
+    """
+    CREATE TABLE IF NOT EXISTS seen (
+        session_id TEXT NOT NULL, path TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (session_id, path)
+    ) WITHOUT ROWID
+    """,
 )
-_SCHEMA: Final = """
-CREATE TABLE IF NOT EXISTS pack (
-    key TEXT PRIMARY KEY, session_id TEXT NOT NULL UNIQUE, revision INTEGER NOT NULL, created_at REAL NOT NULL,
-    used_at REAL NOT NULL, expires_at REAL NOT NULL, hits INTEGER NOT NULL, size_bytes INTEGER NOT NULL,
-    reused_bytes INTEGER NOT NULL, status TEXT NOT NULL, tail BLOB NOT NULL, state TEXT NOT NULL, checksum BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS block (
-    session_id TEXT NOT NULL, position INTEGER NOT NULL, data BLOB NOT NULL, sections TEXT NOT NULL,
-    checksum BLOB NOT NULL, PRIMARY KEY (session_id, position)
-);
-CREATE TABLE IF NOT EXISTS seen (
-    session_id TEXT NOT NULL, path TEXT NOT NULL, known TEXT NOT NULL, PRIMARY KEY (session_id, path)
-) WITHOUT ROWID;
-"""
 
 
 class PackStore:
@@ -78,60 +70,27 @@ class PackStore:
     """
 
     def __init__(self, directory: Path, max_bytes: int) -> None:
-        self._path = directory / FILE_NAME
-        self._inode = 0
         self._max_bytes = max_bytes
-        self._lock = threading.RLock()
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        try:
-            self._connection = self._open()
-        except (sqlite3.Error, ValueError) as error:
-            if is_busy(error) or is_out_of_order(error):
-                raise
-            self.set_aside()
-            self._connection = self._open()
+        self._database = Database(directory / FILE_NAME, [_FIRST_VERSION])
+        self._lock = self._database.lock
+        with self._lock:
+            _ = self._database.connection
 
-    def _open(self) -> sqlite3.Connection:
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600)
-        self._inode = os.fstat(descriptor).st_ino
-        os.close(descriptor)
-        connection = sqlite3.connect(self._path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
-        try:
-            if connection.execute("PRAGMA user_version").fetchone()[0] != SCHEMA_VERSION:
-                # A new file that a power cut spoils holds nothing yet; waiting for the disk here would delay a call.
-                connection.execute("PRAGMA synchronous = OFF")
-                connection.execute("PRAGMA auto_vacuum = INCREMENTAL")
-                connection.execute("PRAGMA journal_mode = WAL").fetchone()
-                connection.executescript(f"BEGIN IMMEDIATE; {_SCHEMA} PRAGMA user_version = {SCHEMA_VERSION}; COMMIT;")
-            # In WAL mode a power cut may lose the newest revision, never the file; a lost one is built again.
-            connection.execute("PRAGMA synchronous = NORMAL")
-        except BaseException:
-            connection.close()
-            raise
-        return connection
+    @property
+    def _connection(self) -> sqlite3.Connection:
+        return self._database.connection
 
     def is_in_place(self) -> bool:
         """Whether the file is still the one that was opened, and not removed or set aside by somebody else."""
-        try:
-            return self._path.stat().st_ino == self._inode
-        except OSError:
-            return False
+        return self._database.is_in_place()
 
     def close(self) -> None:
         """Give the file back."""
-        with self._lock:
-            self._connection.close()
+        self._database.close()
 
     def set_aside(self) -> None:
         """Put a damaged file out of the way, beside its name, and forget what was in it."""
-        with suppress(AttributeError):
-            self._connection.close()
-        for suffix in ("", "-wal", "-shm"):
-            damaged = self._path.with_name(self._path.name + suffix)
-            if suffix:
-                damaged.unlink(missing_ok=True)
-            elif damaged.exists():
-                damaged.replace(damaged.with_name(f"{FILE_NAME}{DAMAGED}"))
+        self._database.set_aside()
 
     def current(self, key: PackKey) -> tuple[str, int] | None:
         """The session id and revision that hold for a key; None where there is no pack."""
@@ -189,13 +148,13 @@ class PackStore:
         Returns:
             Whether it was written.
         """
-        with self._transaction():
+        with self._database.transaction():
             if self.current(key) not in (None, (session.session_id, revision_before)):
                 return False
             self._write(key, session)
             forgotten = self._evict(session)
         if forgotten:
-            self._shrink()
+            self._database.shrink()
         return True
 
     def _write(self, key: PackKey, session: Session) -> None:
@@ -263,24 +222,24 @@ class PackStore:
 
     def release(self, session_id: str) -> bool:
         """Forget a pack; False where there is none of this name."""
-        with self._transaction():
+        with self._database.transaction():
             count = self._forget("session_id = ?", session_id)
-        self._shrink()
+        self._database.shrink()
         return count > 0
 
     def clear(self) -> int:
         """Forget all packs; how many there were."""
-        with self._transaction():
+        with self._database.transaction():
             count = self._forget("1 = ?", 1)
-        self._shrink()
-        self._path.with_name(f"{FILE_NAME}{DAMAGED}").unlink(missing_ok=True)
+        self._database.shrink()
+        self._database.forget_damaged()
         return count
 
     def drop_expired(self, now: datetime) -> int:
         """Forget the packs whose time is over; how many there were."""
-        with self._transaction():
+        with self._database.transaction():
             count = self._forget("expires_at <= ?", now.timestamp())
-        self._shrink()
+        self._database.shrink()
         return count
 
     def _forget(self, condition: str, value: object) -> int:
@@ -288,13 +247,6 @@ class PackStore:
         for table in ("block", "seen"):
             self._connection.execute(f"DELETE FROM {table} WHERE session_id IN {chosen}", (value,))  # noqa: S608 - constants
         return self._connection.execute(f"DELETE FROM pack WHERE {condition}", (value,)).rowcount  # noqa: S608 - constants
-
-    def _shrink(self) -> None:
-        """Give the space of what was forgotten back: contents of files must not lie on in free pages or in the WAL."""
-        with self._lock:
-            # Stepped through to its end by `executescript`; `execute` would free one page.
-            self._connection.executescript("PRAGMA incremental_vacuum")
-            self._connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def size_bytes(self) -> int:
         """What all packs take together."""
@@ -312,31 +264,3 @@ class PackStore:
             if total > self._max_bytes:
                 forgotten += self._forget("session_id = ?", name)
         return forgotten
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with self._lock:
-            self._connection.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-            except BaseException:
-                with suppress(sqlite3.Error):
-                    self._connection.execute("ROLLBACK")
-                raise
-            self._connection.execute("COMMIT")
-
-
-def is_busy(error: Exception) -> bool:
-    """Whether another process was in the way for too long."""
-    return _code(error) in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-
-
-def is_out_of_order(error: Exception) -> bool:
-    """Whether the place cannot be used, rather than the file be damaged."""
-    return isinstance(error, OSError) or _code(error) in _PLACE_CODES
-
-
-def _code(error: Exception) -> int | None:
-    """The primary result code, as sqlite calls it."""
-    code = getattr(error, "sqlite_errorcode", None)
-    return None if code is None else code & 0xFF
