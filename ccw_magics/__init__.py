@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from ccw_magics.context.pack import Pack as Pack
     from ccw_magics.context.patterns import extract_patterns as extract_patterns
     from ccw_magics.errors import BudgetExceeded as BudgetExceeded
+    from ccw_magics.errors import CallInterrupted as CallInterrupted
     from ccw_magics.errors import CcwError as CcwError
     from ccw_magics.errors import ConfigError as ConfigError
     from ccw_magics.errors import ContextTooLarge as ContextTooLarge
@@ -38,6 +39,7 @@ __version__ = "0.1.0"
 
 _ERRORS = (
     "BudgetExceeded",
+    "CallInterrupted",
     "CcwError",
     "ConfigError",
     "ContextTooLarge",

@@ -11,7 +11,8 @@
     ├── ContextTooLarge       over maxSizeKB, or over the model's context window
     ├── BudgetExceeded        the call would pass a spending limit
     ├── ProviderError         the provider refused, failed or could not be reached
-    └── ToolError             a command-line tool or the embedded model's process failed
+    ├── ToolError             a command-line tool or the embedded model's process failed
+    └── CallInterrupted       the user interrupted the call; in its reply, never raised
 
 Messages are written for the person at the keyboard: one line on what happened, and a hint that is the next step.
 They never hold a key.
@@ -111,3 +112,7 @@ class ProviderError(CcwError):
 
 class ToolError(CcwError):
     """A command-line tool, or the embedded model's process, is missing, failed, or ended early."""
+
+
+class CallInterrupted(CcwError):
+    """The user interrupted the call: the error of its reply. What is raised is Python's KeyboardInterrupt."""

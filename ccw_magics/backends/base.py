@@ -116,7 +116,12 @@ class Done:
     is_cut: bool = False
 
 
-Event = Text | Note | Done
+@dataclass(frozen=True)
+class Sent:
+    """The request leaves now: time limits and rate limits count from here, not from a slow import or download."""
+
+
+Event = Sent | Text | Note | Done
 
 
 class Backend(Protocol):
@@ -128,7 +133,7 @@ class Backend(Protocol):
     """
 
     def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
-        """Yield `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket.
+        """Yield `Sent`, `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket.
 
         A model that thinks or reads without saying anything yields a `Note` now and then, as a sign that it lives.
         """

@@ -8,15 +8,22 @@ from __future__ import annotations
 
 import asyncio
 import importlib
-import logging
 import os
+import sys
+import threading
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from dataclasses import replace
+from functools import cache
 from typing import Any, Final
 
-from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Text, Usage
+from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Sent, Text
+from ccw_magics.backends.litellm_answer import Asking, Heard
+from ccw_magics.backends.litellm_cost import OWN_PRICES, AnthropicUsage, Prices, usage_of
 from ccw_magics.backends.litellm_errors import clean_error
-from ccw_magics.config.credentials import Secret, redact
+from ccw_magics.backends.litellm_formats import NoAnswerError, Seen
+from ccw_magics.backends.litellm_logs import redact_logs, watch_logs
+from ccw_magics.backends.litellm_params import check_params
 from ccw_magics.errors import ProviderError
 
 PREFIXES: Final = {"google": "gemini", "ollama": "ollama_chat", "custom": "openai"}
@@ -25,10 +32,6 @@ CLAUDE_HOSTS: Final = frozenset({"bedrock", "vertex_ai"})
 """Where Anthropic's models are served too, and cache in the same way."""
 NO_KEY: Final = "no-key"
 """Passed where there is no key: left out, litellm would take one from the environment for any base."""
-LOGGERS: Final = ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy", "openai._base_client", "httpx", "httpcore.http11")
-
-PIECE_CHARS: Final = 8
-"""So much of a key counts as a piece of it in a log; its well-known prefix is shorter, or no loss there."""
 
 
 class LiteLLMBackend:
@@ -36,33 +39,37 @@ class LiteLLMBackend:
 
     def __init__(self) -> None:
         self._litellm: Any = None
-        self._proxied: dict[tuple[str, str], Any] = {}
+        self._clients: Any = None
 
     async def warm(self, call: ModelCall) -> None:  # noqa: ARG002 - every model needs the same import
         """Import litellm, in a thread, so that an interrupt is not kept waiting for it."""
         await self._load()
 
     async def _load(self) -> None:
-        if self._litellm is None:
-            self._litellm = await asyncio.to_thread(_import_litellm)
+        if self._clients is None:
+            self._litellm, self._clients = await asyncio.to_thread(_import_litellm)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
         """Yield the answer's pieces, then usage and cost.
 
         Raises:
+            ConfigError: A parameter would lead the call elsewhere.
             ProviderError: For every failure of the provider or the way to it.
             ContextTooLarge: The provider says that the prompt does not fit.
         """
+        check_params(call.params)
         await self._load()
-        self._redact_logs(call)
+        redact_logs(secret for secret in (call.api_key, call.proxy, *call.headers.values()) if secret is not None)
+        seen = Seen()
         try:
-            async with asyncio.timeout(call.timeout_s):
-                async for event in self._events(call):
-                    yield event
+            async for event in self._events(call, seen):
+                yield event
         except Exception as error:  # noqa: BLE001 - litellm raises classes of five libraries; `clean_error` sorts them
-            raised = clean_error(error, call)
+            raised = clean_error(error, call, seen)
         else:
             return
+        finally:
+            seen.is_over, seen.failure = True, None
         # Outside the handler, or Python would chain the original, whose frames hold the key, as `__context__`.
         raise raised
 
@@ -81,26 +88,54 @@ class LiteLLMBackend:
         await self._load()
         return int(await asyncio.to_thread(self._litellm.token_counter, model=call.model, text=text))
 
-    async def _events(self, call: ModelCall) -> AsyncGenerator[Event, None]:
-        answer = await self._litellm.acompletion(**self._arguments(call))
-        if not call.stream:
-            choice = answer.choices[0]
-            yield Text(_said(choice.message.content, call))
-            yield self._done(call, answer, choice.finish_reason)
-            return
-        usage_chunk, silent, reason = None, True, None
-        async with aclosing(answer):
-            async for chunk in answer:
-                if getattr(chunk, "usage", None) is not None:
-                    usage_chunk = chunk
-                if chunk.choices:
-                    reason = chunk.choices[0].finish_reason or reason
-                if chunk.choices and chunk.choices[0].delta.content:
-                    silent = False
-                    yield Text(chunk.choices[0].delta.content)
-        if silent:
+    async def aclose(self) -> None:
+        """Close the connections that are kept; the next call opens others."""
+        if self._clients is not None:
+            await self._clients.aclose()
+
+    async def _events(self, call: ModelCall, seen: Seen) -> AsyncGenerator[Event, None]:
+        async with aclosing(self._clients.wire(call, seen)) as wire:
+            asking = Asking(self._answer(call, seen, wire), seen)
+            try:
+                await asking.leaves
+                yield Sent()
+                answer = await asking.answer
+            finally:
+                asking.answer.cancel()
+            if not call.stream:
+                choice = answer.choices[0]
+                _check(seen)
+                yield Text(_said(choice.message.content, call))
+                yield self._done(call, seen, answer, choice.finish_reason)
+                return
+            heard = Heard()
+            async with aclosing(answer):
+                async for chunk in answer:
+                    if event := heard.event(chunk):
+                        yield event
+        _check(seen)
+        if not heard.has_text:
             _said(None, call)
-        yield self._done(call, usage_chunk, reason)
+        yield self._done(call, seen, heard.usage_chunk, heard.reason)
+
+    async def _answer(self, call: ModelCall, seen: Seen, wire: Any) -> Any:
+        """What litellm answers, by way of the first kind of client that it takes for the provider."""
+        provider, arguments = _provider(call), self._arguments(call)
+        kinds = [*self._clients.kinds(provider)]
+        for kind in kinds:
+            client = self._clients.client(kind, call, provider, wire)
+            if client is None:
+                seen.on_request()  # the wire will not see it
+            try:
+                answer = await self._litellm.acompletion(**arguments, **({"client": client} if client else {}))
+            except Exception:
+                if seen.requests or kind is kinds[-1]:
+                    raise
+            else:
+                break
+        if seen.requests:
+            self._clients.takes(provider, kind)
+        return answer
 
     def _arguments(self, call: ModelCall) -> dict[str, Any]:
         arguments: dict[str, Any] = {
@@ -117,71 +152,31 @@ class LiteLLMBackend:
             "stream_options": {"include_usage": True} if call.stream else None,
             "num_retries": 0,
             "max_retries": 0,
-            "client": self._proxied_client(call) if call.proxy is not None else None,
         }
         return {name: value for name, value in arguments.items() if value is not None}
 
-    def _proxied_client(self, call: ModelCall) -> Any:
-        """A client that goes through the call's proxy; kept, since it holds the connections."""
-        assert call.proxy is not None
-        key = call.api_key.reveal() if call.api_key is not None else NO_KEY
-        kept = self._proxied.get((call.proxy.reveal(), key))
-        if kept is None:
-            kept = self._proxied[call.proxy.reveal(), key] = _proxied_client(call, key)
-        return kept
-
-    def _done(self, call: ModelCall, answer: Any, reason: str | None) -> Done:
-        reported, is_cut = getattr(answer, "usage", None), reason == "length"
-        if reported is None:
-            return Done(model=call.model, is_cut=is_cut)
-        cost_usd = self._cost_usd(call, reported)
-        return Done(usage=_usage(reported), cost_usd=cost_usd, model=call.model, is_cut=is_cut)
-
-    def _cost_usd(self, call: ModelCall, reported: Any) -> float | None:
-        """By litellm's price map; None where it does not know the model, or the base is somebody else's."""
-        if call.provider_type in {"custom", "ollama"}:
-            return None
-        try:
-            parts = self._litellm.cost_per_token(
-                model=call.model, custom_llm_provider=_provider(call), usage_object=reported
-            )
-        except Exception:  # noqa: BLE001 - it raises a bare Exception for a model it does not know
-            return None
-        cost = float(sum(parts))
-        return cost if cost > 0 else None
-
-    def _redact_logs(self, call: ModelCall) -> None:
-        secrets = [secret for secret in (call.api_key, call.proxy, *call.headers.values()) if secret is not None]
-        for name in LOGGERS:
-            for log_filter in logging.getLogger(name).filters:
-                if isinstance(log_filter, _RedactingFilter):
-                    # Replaced, not changed: litellm logs from threads of its own, which may be reading it.
-                    log_filter.secrets = log_filter.secrets.union(secrets)
+    def _done(self, call: ModelCall, seen: Seen, answer: Any, reason: str | None) -> Done:
+        """The end, with usage and cost where the provider told the usage: litellm makes one up where it did not."""
+        end = Done(model=call.model, is_cut=reason == "length")
+        reported = getattr(answer, "usage", None)
+        if seen.format is not None and seen.usage is None:
+            return end
+        prices = Prices(self._litellm, _provider(call), call.model)
+        if seen.usage is not None and "input_tokens" in seen.usage and _takes_breakpoints(call):
+            used = AnthropicUsage.told(seen.usage, call.provider_ttl)
+            usage, costs = used.usage, prices.anthropic_usd(used)
+        elif reported is not None:
+            usage, costs = usage_of(reported), prices.usd(reported)
+        else:
+            return end
+        cost_usd, uncached_cost_usd = (None, None) if call.provider_type in OWN_PRICES else costs
+        return replace(end, usage=usage, cost_usd=cost_usd, uncached_cost_usd=uncached_cost_usd)
 
 
-class _RedactingFilter(logging.Filter):
-    """Masks keys in what litellm and the libraries below it log: at DEBUG they log whole requests."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.secrets: frozenset[Secret] = frozenset()
-
-    def filter(self, record: logging.LogRecord) -> bool:
-        record.msg = self._redacted(record.getMessage())
-        record.args = None
-        if record.exc_info:
-            record.exc_text = self._redacted(logging.Formatter().formatException(record.exc_info))
-            record.exc_info = None
-        return True
-
-    def _redacted(self, text: str) -> str:
-        """The text without keys, nor the pieces of one: each chunk of a stream is logged by itself."""
-        text = redact(text, self.secrets)
-        for secret in self.secrets:
-            key = secret.reveal()
-            for start in range(len(key) - PIECE_CHARS + 1):
-                text = text.replace(key[start : start + PIECE_CHARS], "…")
-        return text
+def _check(seen: Seen) -> None:
+    """Raise where what came must not pass for an answer, though litellm took it for one."""
+    if seen.is_bad:
+        raise NoAnswerError
 
 
 def messages(call: ModelCall) -> list[dict[str, Any]]:
@@ -222,43 +217,27 @@ def _provider(call: ModelCall) -> str:
     return PREFIXES.get(call.provider_type, call.provider_type)
 
 
-def _import_litellm() -> Any:
+_IMPORTING: Final = threading.Lock()
+
+
+def _import_litellm() -> tuple[Any, Any]:
+    """The library, and what makes clients for it; the same for all who ask at once."""
+    with _IMPORTING:
+        return _imported()
+
+
+@cache
+def _imported() -> tuple[Any, Any]:
     # Without it the import fetches a price map over the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     litellm: Any = importlib.import_module("litellm")
     litellm.suppress_debug_info = True
     litellm.telemetry = False
-    for name in LOGGERS:
-        logging.getLogger(name).addFilter(_RedactingFilter())
-    return litellm
+    # A table of noughts, a hundred like pieces, is an answer too.
+    litellm.REPEATED_STREAMING_CHUNK_LIMIT = sys.maxsize
+    # Else it fetches a tokenizer over the network to price each answer of an open model, and stops the loop meanwhile.
+    litellm.disable_hf_tokenizer_download = True
+    watch_logs()
+    from ccw_magics.backends.litellm_clients import Clients
 
-
-def _proxied_client(call: ModelCall, key: str) -> Any:
-    import httpx
-    from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler
-
-    assert call.proxy is not None
-    http_client = httpx.AsyncClient(proxy=call.proxy.reveal(), timeout=call.timeout_s)
-    if call.provider_type in {"openai", "custom", "deepseek", "mistral"}:
-        import openai
-
-        return openai.AsyncOpenAI(
-            api_key=key,
-            base_url=call.api_base,
-            organization=call.organization,
-            http_client=http_client,
-            max_retries=0,
-        )
-    handler = AsyncHTTPHandler(timeout=call.timeout_s)
-    handler.client = http_client
-    return handler
-
-
-def _usage(reported: Any) -> Usage:
-    details = getattr(reported, "prompt_tokens_details", None)
-    return Usage(
-        input_tokens=reported.prompt_tokens or 0,
-        cached_input_tokens=getattr(details, "cached_tokens", None) or 0,
-        cache_write_tokens=getattr(reported, "cache_creation_input_tokens", None) or 0,
-        output_tokens=reported.completion_tokens or 0,
-    )
+    return litellm, Clients()

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ccw_magics.backends import local_model
-from ccw_magics.backends.base import Done, Event, ModelCall, Note, Text, Usage
+from ccw_magics.backends.base import Done, Event, ModelCall, Note, Sent, Text, Usage
 from ccw_magics.backends.local_process import (
     CONTEXT_TOKENS,
     END_TIMEOUT_S,
@@ -169,6 +169,7 @@ async def _answer(process: ModelProcess, call: ModelCall) -> AsyncGenerator[Even
     reading = _Reading()
     held_back: list[str] = []
     failure: CcwError | None = None
+    yield Sent()
     try:
         async with _client(process) as client, aclosing(_chunks(client, call)) as chunks:
             async for chunk in chunks:
@@ -185,7 +186,7 @@ async def _answer(process: ModelProcess, call: ModelCall) -> AsyncGenerator[Even
     if held_back:
         yield Text("".join(held_back))
     name = local_model.DEFAULT_MODEL if local_model.is_default(call.model) else process.settings.path.stem
-    yield Done(reading.usage, cost_usd=0.0, model=name, is_cut=reading.finish_reason == "length")
+    yield Done(reading.usage, 0.0, 0.0, name, is_cut=reading.finish_reason == "length")
 
 
 async def _chunks(client: httpx.AsyncClient, call: ModelCall) -> AsyncGenerator[dict[str, Any], None]:

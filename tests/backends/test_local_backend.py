@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from ccw_magics.backends import local_backend, local_model, local_process
-from ccw_magics.backends.base import Done, Event, ModelCall, Note, Text, Usage
+from ccw_magics.backends.base import Done, Event, ModelCall, Note, Sent, Text, Usage
 from ccw_magics.backends.local_backend import LocalBackend
 from ccw_magics.errors import CcwError, ConfigError, ContextTooLarge, ProviderError, ToolError
 
@@ -67,9 +67,10 @@ class TestWithoutModel:
         events = ask(call("\n".join([piece("Hel"), piece("lo"), LAST, "[DONE]"]), stand_in))
         assert events == [
             Note("starting the embedded model…"),
+            Sent(),
             Text("Hel"),
             Text("lo"),
-            Done(Usage(20, cached_input_tokens=15, output_tokens=2), cost_usd=0.0, model="tiny"),
+            Done(Usage(20, cached_input_tokens=15, output_tokens=2), cost_usd=0.0, uncached_cost_usd=0.0, model="tiny"),
         ]
 
     def test_unstreamed_text_comes_at_once(self, stand_in: Path) -> None:

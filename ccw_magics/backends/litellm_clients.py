@@ -1,0 +1,173 @@
+"""The HTTP clients handed to litellm, so that every call goes over a wire of ours.
+
+Connections are shared by all calls of one proxy; the clients around them are made for one call and cost some 30 µs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import os
+from collections.abc import Iterator
+from concurrent.futures import TimeoutError as FutureTimeoutError
+from contextlib import suppress
+from enum import Enum, auto
+from typing import Any, Final
+
+import httpx
+import litellm
+import openai
+from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
+
+from ccw_magics.backends.base import ModelCall
+from ccw_magics.backends.litellm_formats import Seen
+from ccw_magics.backends.litellm_wire import Wire
+
+NO_KEY: Final = "no-key"
+"""Passed where there is no key: left out, litellm would take one from the environment for any base."""
+OPENAI_BASE: Final = "https://api.openai.com/v1"
+CLOSE_S: Final = 1.0
+"""How long the end of the process waits for the connections to be closed in order."""
+
+
+class Kind(Enum):
+    """What litellm takes as a `client`: OpenAI's SDK, its own handler, or none of ours."""
+
+    SDK = auto()
+    HANDLER = auto()
+    NONE = auto()
+
+
+KNOWN: Final = {"openai": Kind.SDK, "azure": Kind.SDK, "anthropic": Kind.HANDLER, "gemini": Kind.HANDLER}
+"""For the others it is tried out: litellm moves them from one to the other between releases."""
+
+
+class Clients:
+    """Makes clients, over connections that it keeps for as long as their loop lives."""
+
+    def __init__(self) -> None:
+        self._kinds = dict(KNOWN)
+        self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
+        self._shared: dict[str, httpx.AsyncBaseTransport] = {}
+        self._of_the_parent: list[object] = []
+        atexit.register(self._close_at_exit)
+
+    def kinds(self, provider: str) -> Iterator[Kind]:
+        """What to try for a provider, in order; only what fails before anything was sent may be followed by another."""
+        if provider in self._kinds:
+            yield self._kinds[provider]
+        else:
+            yield from (Kind.HANDLER, Kind.SDK, Kind.NONE)
+
+    def takes(self, provider: str, kind: Kind) -> None:
+        """Remember what went well for a provider."""
+        self._kinds.setdefault(provider, kind)
+
+    def wire(self, call: ModelCall, seen: Seen) -> Wire:
+        """A wire for one call, over the shared connections."""
+        proxy = call.proxy.reveal() if call.proxy is not None else ""
+        return Wire(self._connections(proxy), seen, connect_timeout_s=call.connect_timeout_s, stream=call.stream)
+
+    def client(self, kind: Kind, call: ModelCall, provider: str, wire: Wire) -> Any:
+        """What to pass to litellm as `client`."""
+        if kind is Kind.NONE:
+            return None
+        http_client = httpx.AsyncClient(transport=wire, follow_redirects=True, timeout=call.timeout_s)
+        if kind is Kind.HANDLER:
+            return _Handler(http_client, timeout_s=call.timeout_s)
+        return (_azure if provider == "azure" else _openai)(call, provider, http_client)
+
+    def _connections(self, proxy: str) -> httpx.AsyncBaseTransport:
+        home = (os.getpid(), asyncio.get_running_loop())
+        if self._home != home:
+            if self._home is not None and self._home[0] != home[0]:
+                # After a fork they are the parent's still: closing them here would say goodbye on its sockets.
+                self._of_the_parent.append(self._shared)
+            self._home, self._shared = home, {}
+        if proxy not in self._shared:
+            self._shared[proxy] = _transport(proxy)
+        return self._shared[proxy]
+
+    def _close_at_exit(self) -> None:
+        if self._home is None or self._home[0] != os.getpid() or not self._shared:
+            return
+        with suppress(FutureTimeoutError, Exception):
+            if self._home[1].is_running():
+                asyncio.run_coroutine_threadsafe(self.aclose(), self._home[1]).result(CLOSE_S)
+            else:
+                asyncio.run(self.aclose())
+
+    async def aclose(self) -> None:
+        """Close all connections."""
+        shared, self._shared = self._shared, {}
+        for transport in shared.values():
+            await transport.aclose()
+
+
+class _Handler(AsyncHTTPHandler):  # type: ignore[misc]  # litellm's classes are untyped here
+    """litellm's handler around a client of ours, for its second try as well as for the first."""
+
+    def __init__(self, http_client: httpx.AsyncClient, *, timeout_s: float) -> None:
+        self._given = http_client
+        super().__init__(timeout=timeout_s)
+
+    def create_client(self, *_: object, **__: object) -> httpx.AsyncClient:
+        """Instead of one with connections of its own."""
+        return self._given
+
+    def __del__(self) -> None:
+        """Nothing to close: the connections are shared."""
+
+
+def _transport(proxy: str) -> httpx.AsyncBaseTransport:
+    if proxy:
+        return httpx.AsyncHTTPTransport(proxy=proxy, verify=get_ssl_configuration())
+    return _Litellms(AsyncHTTPHandler())
+
+
+class _Litellms(httpx.AsyncBaseTransport):
+    """The transport litellm would use, with what it takes from the environment about certificates and proxies."""
+
+    def __init__(self, handler: Any) -> None:
+        self._handler = handler
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        client: httpx.AsyncClient = self._handler.client
+        # The client's own choice, which heeds proxies; there is no public way to it that sends nothing of its own.
+        response: httpx.Response = await client._transport_for_url(request.url).handle_async_request(request)  # noqa: SLF001
+        return response
+
+    async def aclose(self) -> None:
+        await self._handler.close()
+
+
+def _openai(call: ModelCall, provider: str, http_client: httpx.AsyncClient) -> Any:
+    key = call.api_key.reveal() if call.api_key is not None else NO_KEY
+    base = call.api_base
+    if base is None and provider != "openai":
+        base = litellm.get_llm_provider(call.model, custom_llm_provider=provider, api_key=key)[3]
+    return openai.AsyncOpenAI(
+        api_key=key,
+        base_url=base or OPENAI_BASE,
+        organization=call.organization,
+        http_client=http_client,
+        max_retries=0,
+    )
+
+
+def _azure(call: ModelCall, provider: str, http_client: httpx.AsyncClient) -> Any:  # noqa: ARG001 - as `_openai`
+    key = call.api_key.reveal() if call.api_key is not None else NO_KEY
+    base, version = (call.api_base or "").rstrip("/"), call.api_version or litellm.AZURE_DEFAULT_API_VERSION
+    common: dict[str, Any] = {"api_key": key, "http_client": http_client, "max_retries": 0}
+    if version in AZURE_V1:
+        return openai.AsyncOpenAI(base_url=f"{base}/openai/v1/", **common)
+    if "/openai/deployments" in base:
+        return openai.AsyncAzureOpenAI(base_url=base, api_version=version, **common)
+    return openai.AsyncAzureOpenAI(azure_endpoint=base, api_version=version, **common)
+
+
+AZURE_V1: Final = frozenset({"v1", "latest", "preview"})
+"""API versions that mean Azure's OpenAI-compatible API.
+
+https://learn.microsoft.com/en-us/azure/ai-foundry/openai/api-version-lifecycle
+"""
