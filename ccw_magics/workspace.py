@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from ccw_magics.context.cache import ContextCache
     from ccw_magics.context.disk import CacheSettings
     from ccw_magics.context.pack import Pack
+    from ccw_magics.journal import Journal
 
 
 def here() -> Path:
@@ -95,7 +96,14 @@ class Workspace:
         """The one path from prompt to reply."""
         from ccw_magics.calls.executor import Executor
 
-        return Executor(self.root, self.config, self.cache)
+        return Executor(self.root, self.config, self.cache, self.journal)
+
+    @cached_property
+    def journal(self) -> Journal:
+        """The record of every call."""
+        from ccw_magics.journal import Journal
+
+        return Journal(self.root)
 
     def default_endpoint_id(self) -> str | None:
         """Who is asked where no endpoint is named: the configured default, else the embedded model, else nobody."""
@@ -160,8 +168,9 @@ class Workspace:
             include_dirs: Directories outside the root that references may reach.
             enable_cache: Overrides the endpoint's `cacheStrategy.enabled`; False packs for this call alone.
             on_output: Called in this thread with each piece as it comes.
-            options: `system` (str), `stream` (bool), `repack` (bool: drop the kept pack first), and model parameters
-                under OpenAI's names (`temperature`, `max_tokens`).
+            options: `system` (str), `stream` (bool), `repack` (bool: drop the kept pack first), `retry_cut` (bool: ask
+                again where an answer breaks off that was shown in part), and model parameters under OpenAI's names
+                (`temperature`, `max_tokens`).
 
         Returns:
             A reply for success and failure alike; `raise_for_error` raises the failure.
@@ -203,7 +212,7 @@ def _request(
     from ccw_magics.calls.request import Request
 
     system, stream = options.pop("system", ""), options.pop("stream", True)
-    repack = options.pop("repack", False)
+    repack, retry_cut = options.pop("repack", False), options.pop("retry_cut", False)
     return Request(
         prompt=prompt,
         endpoint_id=endpoint,
@@ -213,5 +222,6 @@ def _request(
         repack=repack,
         system=system,
         stream=stream,
+        retry_cut=retry_cut,
         params=options,
     )

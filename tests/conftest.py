@@ -31,6 +31,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
     return directory
 
 
+@pytest.fixture(autouse=True)
+def no_waits() -> Iterator[None]:
+    """Tries follow each other at once; how many there are stays as it is."""
+    import stamina
+
+    with stamina.set_testing(True, attempts=1000, cap=True):
+        yield
+
+
 @pytest.fixture
 def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An empty project (a directory with `.ccw/storage/`), made the current directory."""

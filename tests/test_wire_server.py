@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import calendar
 import json
+import ssl
 import threading
+import time
 from collections.abc import Iterator
 from typing import Any
 
 import httpx
 import pytest
+from wire_faults import NO_SUCH_HOST, http_date, refused, self_signed, signed_by_a_stranger, swallowing
 from wire_server import Answer, Received, WireServer
 
 KEY = "sk-canary-123"
@@ -275,3 +279,135 @@ def test_openai_tells_the_usage_of_a_stream_only_when_asked(wire: WireServer) ->
 def test_a_large_request_is_taken(wire: WireServer) -> None:
     assert ask(wire, padding="x" * 5_000_000).status_code == 200
     assert len(wire.requests[0].body) > 5_000_000
+
+
+@pytest.mark.parametrize("path", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("after", [0, 1, 99])
+def test_a_reset_breaks_the_connection(wire: WireServer, path: str, after: int) -> None:
+    wire.answers(Answer(pieces=["one", "two", "three"], reset_after=after, gap_s=0.05))
+    came, error = read(wire, path)
+    assert error == "ReadError"
+    assert [piece in came for piece in ("one", "two", "three")] == [after > place for place in range(3)]
+    assert came.startswith("200") == (after > 0)
+
+
+def test_a_reset_in_the_middle_of_a_body(wire: WireServer) -> None:
+    wire.answers(Answer(reset_after=1, gap_s=0.05))
+    came, error = read(wire, stream=False)
+    assert (error, came.startswith('200 {"id"'), "usage" in came) == ("ReadError", True, False)
+
+
+@pytest.mark.parametrize("path", FORMATS.values(), ids=FORMATS)
+@pytest.mark.parametrize("after", [0, 1, 99])
+def test_a_stream_may_end_without_its_format_ending_it(wire: WireServer, path: str, after: int) -> None:
+    wire.answers(Answer(pieces=["one", "two", "three"], end_after=after))
+    came, error = read(wire, path)
+    assert error == ""
+    assert [piece in came for piece in ("one", "two", "three")] == [after > place for place in range(3)]
+    assert not any(end in came for end in ("[DONE]", "message_stop", "finishReason", "done_reason"))
+
+
+@pytest.mark.parametrize("path", FORMATS.values(), ids=FORMATS)
+def test_a_malformed_event_in_the_middle_is_followed_by_whole_ones(wire: WireServer, path: str) -> None:
+    wire.answers(Answer(pieces=["one", "two", "three"], malformed_at=1))
+    broken = []
+    for event in events(ask(wire, path).text):
+        try:
+            json.loads(event)
+        except ValueError:
+            broken.append(event)
+    assert ["two" in event for event in broken] == [True]
+
+
+def test_a_slow_drip_brings_all_of_it_a_byte_at_a_time(wire: WireServer) -> None:
+    wire.answers(Answer(pieces=["one", "two"], drip_bytes=1))
+    with httpx.stream("POST", wire.url + OPENAI, json={"model": "m", "stream": True}) as response:
+        lots = list(response.iter_raw())
+    assert len(lots) > 50
+    assert b"".join(lots).endswith(b"data: [DONE]\n\n")
+
+
+def test_a_drip_with_pauses_never_gets_to_the_first_event(wire: WireServer) -> None:
+    wire.answers(Answer(drip_bytes=1, gap_s=60.0))
+    came, error = read(wire, timeout_s=0.1)
+    assert (came, error) == ("200 d", "ReadTimeout")
+    assert wire.disconnects.wait()
+
+
+@pytest.mark.parametrize("status", [200, 500])
+def test_a_body_of_50_mb(wire: WireServer, status: int) -> None:
+    wire.answers(Answer(body=b"x" * 50_000_000, status=status))
+    reply = ask(wire)
+    assert (reply.status_code, len(reply.content)) == (status, 50_000_000)
+
+
+THOUGHTS = {"anthropic": "thinking", "gemini": "thought", "ollama_chat": "thinking", "ollama": "thinking"}
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize("name", FORMATS)
+def test_thoughts_come_before_the_text_under_a_name_of_their_own(wire: WireServer, name: str, stream: bool) -> None:
+    path = FORMATS[name] if stream else FORMATS[name].replace(":streamG", ":g")
+    wire.answers(Answer("Fine.", pieces=["Fine."], thinking=["Well. ", "So."]))
+    came = ask(wire, path, stream=stream).text
+    assert came.index("Well. ") < came.index("So.")
+    assert came.index("So.") < came.index("Fine.") or not stream
+    assert THOUGHTS.get(name, "reasoning_content") in came
+
+
+@pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
+@pytest.mark.parametrize(
+    "model", ["deepseek/deepseek-reasoner", "anthropic/claude-sonnet-4-5", "gemini/gemini-2.5-flash", "ollama_chat/own"]
+)
+def test_litellm_tells_thoughts_from_text(wire: WireServer, runner: asyncio.Runner, model: str, stream: bool) -> None:
+    wire.answers(Answer("Fine.", pieces=["Fine."], thinking=["Well. ", "So."]))
+    pieces, _ = runner.run(complete(wire.url, model, **({"stream": True} if stream else {})))
+    assert pieces == ["Fine."]
+
+
+@pytest.mark.parametrize("ttl", [None, "5m", "1h"])
+def test_anthropic_tells_how_long_what_was_written_lasts(wire: WireServer, ttl: str | None) -> None:
+    wire.answers(Answer(input_tokens=100, written_tokens=60))
+    part = {"type": "text", "text": "x", "cache_control": {"type": "ephemeral"} | ({"ttl": ttl} if ttl else {})}
+    messages = [{"role": "user", "content": [part]}]
+    usage = ask(wire, FORMATS["anthropic"], stream=False, messages=messages).json()["usage"]
+    lasts = ttl == "1h"
+    assert usage["cache_creation_input_tokens"] == 60
+    assert usage["cache_creation"] == {
+        "ephemeral_5m_input_tokens": 0 if lasts else 60,
+        "ephemeral_1h_input_tokens": 60 if lasts else 0,
+    }
+
+
+def test_nobody_answers_where_nobody_listens() -> None:
+    with refused() as url, pytest.raises(httpx.ConnectError):
+        httpx.get(url)
+
+
+def test_a_full_queue_keeps_who_knocks_waiting() -> None:
+    with swallowing() as url, pytest.raises(httpx.ConnectTimeout):
+        httpx.get(url, timeout=0.2)
+
+
+def test_a_host_that_does_not_exist() -> None:
+    with pytest.raises(httpx.ConnectError):
+        httpx.get(NO_SUCH_HOST)
+
+
+def test_a_certificate_that_signed_itself_is_not_believed() -> None:
+    with WireServer(self_signed()) as server, pytest.raises(httpx.ConnectError, match="self-signed"):
+        httpx.post(server.url + OPENAI, json={})
+
+
+def test_a_strangers_certificate_is_believed_where_he_is_known() -> None:
+    tls, authority = signed_by_a_stranger()
+    with WireServer(tls) as server:
+        with pytest.raises(httpx.ConnectError, match="CERTIFICATE_VERIFY_FAILED"):
+            httpx.post(server.url + OPENAI, json={})
+        known = ssl.create_default_context(cadata=authority.decode())
+        assert httpx.post(server.url + OPENAI, json={}, verify=known).status_code == 200
+
+
+def test_a_date_is_written_as_http_has_it() -> None:
+    parsed = time.strptime(http_date(3600), "%a, %d %b %Y %H:%M:%S GMT")
+    assert 3590 < calendar.timegm(parsed) - time.time() < 3610

@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, TypeVar
 
@@ -82,14 +82,17 @@ class Disconnect:
 class Answer:
     """How one request is answered: a text, or a fault.
 
-    Faults count streamed pieces. More than there are means all of them, the end not; in an answer that is not
-    streamed, one or more means the middle of the body.
+    Faults count streamed pieces, thoughts among them. More than there are means all of them, the end not; in an answer
+    that is not streamed, one or more means the middle of the body.
 
     Attributes:
         text: What the model says.
         pieces: The streamed pieces themselves, or the characters in each.
+        thinking: What the model thinks before it speaks, told in the format's own way; streamed in one piece, or in
+            these.
         delay_s: Seconds before the first piece.
         gap_s: Seconds between pieces.
+        drip_bytes: Send no more than so many bytes at once, with `gap_s` before each further lot.
         input_tokens: All tokens of the prompt; `cached_tokens` of them read from a cache, `written_tokens` written.
         output_tokens: Tokens of the answer.
         reports_usage: False for a provider that does not say how many tokens there were.
@@ -99,17 +102,22 @@ class Answer:
         content_type: Instead of the format's own.
         echo_key: The error repeats the key it got; the status is 401 where none is given.
         cut_after: Close the connection after so many pieces; 0 before the status line.
+        reset_after: The same by a reset (RST), `gap_s` after the last piece: a reset overtakes what is not yet read.
+        end_after: End the stream after so many pieces as HTTP has it, without the format's own end.
         stall_after: Send nothing more after so many pieces; 0 before the status line.
         error_after: An error event after so many pieces, in a stream that began with status 200; status 500
             where the answer is not streamed.
         empty: Status 200 and an empty body.
         malformed: The JSON of the last piece, or of the body, lacks its end.
+        malformed_at: Likewise the piece of this number, the first being 0; whole ones follow.
     """
 
     text: str = "Hello from the wire."
     pieces: int | Sequence[str] = 4
+    thinking: str | Sequence[str] = ()
     delay_s: float = 0.0
     gap_s: float = 0.0
+    drip_bytes: int | None = None
     input_tokens: int = 12
     cached_tokens: int = 0
     written_tokens: int = 0
@@ -121,10 +129,13 @@ class Answer:
     content_type: str | None = None
     echo_key: bool = False
     cut_after: int | None = None
+    reset_after: int | None = None
+    end_after: int | None = None
     stall_after: int | None = None
     error_after: int | None = None
     empty: bool = False
     malformed: bool = False
+    malformed_at: int | None = None
 
     def cut(self) -> list[str]:
         """The text in pieces."""
@@ -136,6 +147,11 @@ class Answer:
     def whole(self) -> str:
         """The text in one."""
         return "".join(self.cut())
+
+    @property
+    def thoughts(self) -> list[str]:
+        """What is thought, in pieces."""
+        return [self.thinking] * bool(self.thinking) if isinstance(self.thinking, str) else list(self.thinking)
 
 
 class WireFormat(ABC):
@@ -156,8 +172,16 @@ class WireFormat(ABC):
         return b""
 
     @abstractmethod
-    def piece(self, text: str, request: Received) -> bytes:
+    def thought(self, text: str, request: Received) -> bytes:
+        """One piece of what is thought before the text."""
+
+    @abstractmethod
+    def piece(self, text: str, answer: Answer, request: Received) -> bytes:
         """One piece of the text."""
+
+    def turning(self) -> bytes:
+        """What stands between the thoughts and the text."""
+        return b""
 
     @abstractmethod
     def closing(self, answer: Answer, request: Received) -> bytes:
@@ -176,7 +200,7 @@ class OpenAI(WireFormat):
     """`/chat/completions`, as OpenAI, Azure, Mistral, DeepSeek and many servers speak it.
 
     A stream ends with the usage where it was asked for; Mistral's models tell it unasked, with the last piece.
-    DeepSeek's name what came from the cache in their own way.
+    DeepSeek's name what came from the cache in their own way, and theirs is the field for thoughts.
     """
 
     def _usage(self, answer: Answer, request: Received) -> dict[str, Any]:
@@ -198,7 +222,10 @@ class OpenAI(WireFormat):
         delta = {"role": "assistant", "content": ""}
         return self._chunk(request, [{"index": 0, "delta": delta, "finish_reason": None}])
 
-    def piece(self, text: str, request: Received) -> bytes:
+    def thought(self, text: str, request: Received) -> bytes:
+        return self._chunk(request, [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}])
+
+    def piece(self, text: str, answer: Answer, request: Received) -> bytes:
         return self._chunk(request, [{"index": 0, "delta": {"content": text}, "finish_reason": None}])
 
     def closing(self, answer: Answer, request: Received) -> bytes:
@@ -213,6 +240,7 @@ class OpenAI(WireFormat):
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
         message = {"role": "assistant", "content": answer.whole}
+        message |= {"reasoning_content": "".join(answer.thoughts)} if answer.thinking else {}
         body = {
             "id": "chatcmpl-wire",
             "object": "chat.completion",
@@ -227,7 +255,10 @@ class OpenAI(WireFormat):
 
 
 class Anthropic(WireFormat):
-    """`/v1/messages`: named events; cached and written tokens are not among the input tokens."""
+    """`/v1/messages`: named events; cached and written tokens are not among the input tokens.
+
+    What is written is told by how long it lasts; here all of it for an hour where a breakpoint asks for one.
+    """
 
     _ERROR_TYPES: Mapping[int, str] = {
         400: "invalid_request_error",
@@ -243,10 +274,15 @@ class Anthropic(WireFormat):
         return f"event: {event['type']}\ndata: {json.dumps(event)}\n\n".encode()
 
     def _usage(self, answer: Answer, request: Received) -> dict[str, Any]:
+        lasts = any(breakpoint_.get("ttl") == "1h" for breakpoint_ in _breakpoints(request.json))
         return {
             "input_tokens": answer.input_tokens - answer.cached_tokens - answer.written_tokens,
             "cache_read_input_tokens": answer.cached_tokens,
             "cache_creation_input_tokens": answer.written_tokens,
+            "cache_creation": {
+                "ephemeral_5m_input_tokens": 0 if lasts else answer.written_tokens,
+                "ephemeral_1h_input_tokens": answer.written_tokens if lasts else 0,
+            },
             "output_tokens": answer.output_tokens,
         }
 
@@ -258,28 +294,46 @@ class Anthropic(WireFormat):
         message = self._message(answer, request) | {"content": [], "stop_reason": None, "stop_sequence": None}
         if answer.reports_usage:
             message["usage"]["output_tokens"] = 1
-        block = {"type": "text", "text": ""}
+        block = (
+            {"type": "thinking", "thinking": "", "signature": ""} if answer.thinking else {"type": "text", "text": ""}
+        )
         return (
             self.frame({"type": "message_start", "message": message})
             + self.frame({"type": "content_block_start", "index": 0, "content_block": block})
             + self.frame({"type": "ping"})
         )
 
-    def piece(self, text: str, request: Received) -> bytes:
-        delta = {"type": "text_delta", "text": text}
-        return self.frame({"type": "content_block_delta", "index": 0, "delta": delta})
+    def thought(self, text: str, request: Received) -> bytes:
+        return self._delta(0, {"type": "thinking_delta", "thinking": text})
+
+    def turning(self) -> bytes:
+        block = {"type": "text", "text": ""}
+        return (
+            self._delta(0, {"type": "signature_delta", "signature": "d2lyZQ=="})
+            + self.frame({"type": "content_block_stop", "index": 0})
+            + self.frame({"type": "content_block_start", "index": 1, "content_block": block})
+        )
+
+    def piece(self, text: str, answer: Answer, request: Received) -> bytes:
+        return self._delta(int(bool(answer.thinking)), {"type": "text_delta", "text": text})
+
+    def _delta(self, block: int, delta: Mapping[str, Any]) -> bytes:
+        return self.frame({"type": "content_block_delta", "index": block, "delta": delta})
 
     def closing(self, answer: Answer, request: Received) -> bytes:
         end = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}}
         usage = {"usage": {"output_tokens": answer.output_tokens}} if answer.reports_usage else {}
         return (
-            self.frame({"type": "content_block_stop", "index": 0})
+            self.frame({"type": "content_block_stop", "index": int(bool(answer.thinking))})
             + self.frame(end | usage)
             + self.frame({"type": "message_stop"})
         )
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
         content = [{"type": "text", "text": answer.whole}]
+        if answer.thinking:
+            thought = {"type": "thinking", "thinking": "".join(answer.thoughts), "signature": "d2lyZQ=="}
+            content = [thought, *content]
         return self._message(answer, request) | {"content": content, "stop_reason": "end_turn", "stop_sequence": None}
 
     def error(self, status: int, message: str) -> dict[str, Any]:
@@ -310,23 +364,31 @@ class Gemini(WireFormat):
         }
         return usage | ({"cachedContentTokenCount": answer.cached_tokens} if answer.cached_tokens else {})
 
-    def _response(self, text: str, request: Received, finish: str | None = None) -> dict[str, Any]:
-        candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": [{"text": text}]}}
+    def _response(
+        self, text: str, request: Received, *, thoughts: Sequence[str] = (), finish: str | None = None
+    ) -> dict[str, Any]:
+        parts = [*({"text": thought, "thought": True} for thought in thoughts), *([{"text": text}] if text else [])]
+        candidate: dict[str, Any] = {"index": 0, "content": {"role": "model", "parts": parts or [{"text": ""}]}}
         candidate |= {"finishReason": finish} if finish else {}
         return {"candidates": [candidate], "modelVersion": request.model, "responseId": "wire"}
 
-    def piece(self, text: str, request: Received) -> bytes:
+    def thought(self, text: str, request: Received) -> bytes:
+        return self.frame(self._response("", request, thoughts=[text]))
+
+    def piece(self, text: str, answer: Answer, request: Received) -> bytes:
         return self.frame(self._response(text, request))
 
     def closing(self, answer: Answer, request: Received) -> bytes:
         return self.frame(self._finished("", answer, request))
 
-    def _finished(self, text: str, answer: Answer, request: Received) -> dict[str, Any]:
-        response = self._response(text, request, finish="STOP")
+    def _finished(
+        self, text: str, answer: Answer, request: Received, *, thoughts: Sequence[str] = ()
+    ) -> dict[str, Any]:
+        response = self._response(text, request, thoughts=thoughts, finish="STOP")
         return response | ({"usageMetadata": self._usage(answer, request)} if answer.reports_usage else {})
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
-        return self._finished(answer.whole, answer, request)
+        return self._finished(answer.whole, answer, request, thoughts=answer.thoughts)
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         return {"error": {"code": status, "message": message, "status": self._ERROR_STATUSES.get(status, "INTERNAL")}}
@@ -343,29 +405,41 @@ class Ollama(WireFormat):
     def frame(self, event: Mapping[str, Any]) -> bytes:
         return f"{json.dumps(event)}\n".encode()
 
-    def _line(self, text: str, request: Received, *, done: bool) -> dict[str, Any]:
+    def _line(self, text: str, request: Received, *, done: bool, thought: str = "") -> dict[str, Any]:
         chat = request.path.endswith("/chat")
-        said = {"message": {"role": "assistant", "content": text}} if chat else {"response": text}
+        thinking = {"thinking": thought} if thought else {}
+        said = {"message": {"role": "assistant", "content": text} | thinking} if chat else {"response": text} | thinking
         return {"model": request.model, "created_at": "2025-01-01T00:00:00.000Z", **said, "done": done}
 
     def _usage(self, answer: Answer, request: Received) -> dict[str, Any]:
         return {"prompt_eval_count": answer.input_tokens, "eval_count": answer.output_tokens}
 
-    def piece(self, text: str, request: Received) -> bytes:
+    def thought(self, text: str, request: Received) -> bytes:
+        return self.frame(self._line("", request, done=False, thought=text))
+
+    def piece(self, text: str, answer: Answer, request: Received) -> bytes:
         return self.frame(self._line(text, request, done=False))
 
     def closing(self, answer: Answer, request: Received) -> bytes:
         return self.frame(self._finished("", answer, request))
 
-    def _finished(self, text: str, answer: Answer, request: Received) -> dict[str, Any]:
-        end = self._line(text, request, done=True) | {"done_reason": "stop"}
+    def _finished(self, text: str, answer: Answer, request: Received, *, thought: str = "") -> dict[str, Any]:
+        end = self._line(text, request, done=True, thought=thought) | {"done_reason": "stop"}
         return end | (self._usage(answer, request) if answer.reports_usage else {})
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
-        return self._finished(answer.whole, answer, request)
+        return self._finished(answer.whole, answer, request, thought="".join(answer.thoughts))
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         return {"error": message}
+
+
+def _breakpoints(value: Any) -> Iterator[Mapping[str, Any]]:
+    """Every `cache_control` in a request's body, wherever it stands."""
+    if isinstance(value, dict):
+        yield from ([value["cache_control"]] if value.get("cache_control") else [])
+    for part in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        yield from _breakpoints(part)
 
 
 FORMATS: Mapping[str, WireFormat] = {

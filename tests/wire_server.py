@@ -22,7 +22,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import socket
+import ssl
+import struct
 import threading
 import time
 from collections import deque
@@ -56,6 +59,9 @@ class Disconnect:
 class WireServer:
     """The server, in a thread of its own; a context manager, entered once.
 
+    Args:
+        tls: The server's certificate and key, for one that is asked by https.
+
     Attributes:
         url: `http://127.0.0.1:PORT`, once entered.
         requests: The requests for an answer, oldest first.
@@ -64,8 +70,9 @@ class WireServer:
         script: The answers to come; the last one repeats.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         self.url = ""
+        self._tls = tls
         self.requests: Log[Received] = Log()
         self.lookups: Log[Received] = Log()
         self.disconnects: Log[Disconnect] = Log()
@@ -105,8 +112,8 @@ class WireServer:
         await runner.setup()
         listener = socket.create_server(("127.0.0.1", 0))
         try:
-            await web.SockSite(runner, listener).start()
-            self.url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+            await web.SockSite(runner, listener, ssl_context=self._tls).start()
+            self.url = f"http{'s' * (self._tls is not None)}://127.0.0.1:{listener.getsockname()[1]}"
             self._ready.set()
             await self._stopping.wait()
             # asyncio loses a connection that it has accepted but not yet attached when the listener closes, and such
@@ -197,30 +204,41 @@ def _fault_body(received: Received, wire: WireFormat, answer: Answer, status: in
 
 
 async def _stream(request: web.Request, received: Received, wire: WireFormat, answer: Answer) -> web.StreamResponse:
-    pieces = [wire.piece(text, received) for text in answer.cut()]
-    if answer.malformed and pieces:
-        pieces[-1] = _break_json(pieces[-1])
-    steps = [*pieces, wire.closing(answer, received)]
+    steps = _steps(received, wire, answer)
     response = web.StreamResponse(status=answer.status, headers=_headers(answer, wire.stream_type))
     for index, step in enumerate(steps):
         if await _fails(request, answer, index, len(steps)):
             return response
         if index == 0:
             await response.prepare(request)
-            await response.write(wire.opening(answer, received))
+            await _write(response, wire.opening(answer, received), answer)
+        if _is_at(answer.end_after, index, len(steps)):
+            await response.write_eof()
+            break
         if _is_at(answer.error_after, index, len(steps)):
             await response.write_eof(wire.frame(wire.error(500, "fault in the middle of the stream")))
             break
         await asyncio.sleep(answer.gap_s if index else answer.delay_s)
         received.sent_s.append(time.monotonic())
-        # A client may hang up as soon as it has read the end: the last write must hold all that is left.
-        await (response.write_eof if index == len(steps) - 1 else response.write)(step)
+        await _write(response, step, answer, is_last=index == len(steps) - 1)
     return response
+
+
+def _steps(received: Received, wire: WireFormat, answer: Answer) -> list[bytes]:
+    """The pieces, thoughts first, and behind them the format's end."""
+    thoughts = [wire.thought(text, received) for text in answer.thoughts]
+    if thoughts:
+        thoughts[-1] += wire.turning()
+    pieces = [*thoughts, *(wire.piece(text, answer, received) for text in answer.cut())]
+    places = [len(pieces) - 1] * answer.malformed + ([] if answer.malformed_at is None else [answer.malformed_at])
+    for place in places if pieces else []:
+        pieces[place] = _break_json(pieces[place])
+    return [*pieces, wire.closing(answer, received)]
 
 
 async def _send_whole(request: web.Request, received: Received, wire: WireFormat, answer: Answer) -> web.StreamResponse:
     body = json.dumps(wire.whole(answer, received)).encode()
-    if answer.malformed:
+    if answer.malformed or answer.malformed_at is not None:
         body = _break_json(body)
     middle = len(body) // 2
     response = web.StreamResponse(status=answer.status, headers=_headers(answer, "application/json"))
@@ -229,23 +247,47 @@ async def _send_whole(request: web.Request, received: Received, wire: WireFormat
         return response
     await asyncio.sleep(answer.delay_s)
     await response.prepare(request)
-    await response.write(body[:middle])
+    await _write(response, body[:middle], answer)
     if await _fails(request, answer, 1, 2):
         return response
     received.sent_s.append(time.monotonic())
-    await response.write_eof(body[middle:])
+    await _write(response, body[middle:], answer, is_last=True)
     return response
 
 
+async def _write(response: web.StreamResponse, data: bytes, answer: Answer, *, is_last: bool = False) -> None:
+    """Send the data, in one lot or drop by drop.
+
+    A client may hang up as soon as it has read the end: the last write must hold all that is left.
+    """
+    size = answer.drip_bytes or max(1, len(data))
+    lots = [data[start : start + size] for start in range(0, len(data), size)] or [b""]
+    for lot in lots[:-1]:
+        await response.write(lot)
+        await asyncio.sleep(answer.gap_s)
+    await (response.write_eof if is_last else response.write)(lots[-1])
+
+
 async def _fails(request: web.Request, answer: Answer, index: int, steps: int) -> bool:
-    """Stall for ever, or cut the connection, where step `index` is the place for it."""
+    """Stall for ever, or cut or reset the connection, where step `index` is the place for it."""
     if _is_at(answer.stall_after, index, steps):
         await asyncio.Event().wait()
-    if not _is_at(answer.cut_after, index, steps):
+    resets = _is_at(answer.reset_after, index, steps)
+    if not resets and not _is_at(answer.cut_after, index, steps):
         return False
+    if resets:
+        await asyncio.sleep(answer.gap_s)
     if request.transport is not None:
+        if resets:
+            _let_reset(request.transport)
         request.transport.close()  # what was written still goes out; the response's end does not
     return True
+
+
+def _let_reset(transport: asyncio.Transport) -> None:
+    """Have the closing send RST: that is what a time to linger of 0 s means."""
+    linger = struct.pack("hh" if os.name == "nt" else "ii", 1, 0)
+    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
 
 
 def _is_at(place: int | None, index: int, steps: int) -> bool:

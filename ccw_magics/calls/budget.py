@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from ccw_magics.backends.base import Backend, ModelCall
-from ccw_magics.context.pack import Pack
+from ccw_magics.calls.preparation import Prepared
 from ccw_magics.errors import ContextTooLarge
 
 SURE_BYTES_PER_TOKEN: Final = 2.0
@@ -13,20 +12,24 @@ SURE_BYTES_PER_TOKEN: Final = 2.0
 
 Common tokenizers give 3 to 4.5 bytes of code or English a token, and no usual text gives under two.
 """
+SMALL_BYTES: Final = 4096
+"""Fits every window that is not set by hand; spares asking which one the model has."""
 ANSWER_RESERVE_TOKENS: Final = 64
 """An answer shorter than this is of no use."""
 
 
-async def require_fit(backend: Backend, call: ModelCall, pack: Pack | None) -> None:
+async def require_fit(prepared: Prepared) -> None:
     """Refuse a call whose pack and prompt cannot fit the model's context window.
 
     Raises:
         ContextTooLarge: With the figures, the largest files, and what would help.
     """
+    call, backend, pack = prepared.call, prepared.backend, prepared.pack
+    said = prepared.route.endpoint.context_window
     size_bytes = len(call.text.encode()) + len(call.system.encode())
-    if size_bytes < 4096:  # noqa: PLR2004 - fits every window there is; saves asking which one this model has
+    if said is None and size_bytes < SMALL_BYTES:
         return
-    window = await backend.context_window_tokens(call)
+    window = said or await backend.context_window_tokens(call)
     if window is None or size_bytes <= window * SURE_BYTES_PER_TOKEN:
         return
     tokens = await backend.count_tokens(call, f"{call.system}{call.text}")

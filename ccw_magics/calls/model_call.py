@@ -1,47 +1,50 @@
-"""From a route and a request to one complete model call, keys resolved."""
+"""From a route and a request to one complete model call, references resolved."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Final
 
 from ccw_magics.backends.base import ModelCall
+from ccw_magics.calls.keys import Key, candidates
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
-from ccw_magics.config.credentials import Secret
+from ccw_magics.config.credentials import Secret, resolve
 from ccw_magics.config.models import STANDARD_KEY_NAMES, Provider
 from ccw_magics.config.resolution import resolved
 from ccw_magics.context.pack import Pack
 from ccw_magics.errors import SecretMissing
 
-KEYLESS_TYPES = frozenset({"local", "ollama", "custom"})
+KEYLESS_TYPES: Final = frozenset({"local", "ollama", "custom"})
 """Provider types whose servers commonly ask for no key."""
+NO_KEY: Final = Key(id="", key=Secret(""), label="", weight=1)
 
 
 def build_call(route: Route, request: Request) -> ModelCall:
-    """The call to make, without its context.
+    """The call to make, without its context and without a key.
 
     Raises:
-        SecretMissing: The provider needs a key and has none, or it names a variable that is not set.
+        SecretMissing: A header, the proxy or the base URL names a variable that is not set.
     """
-    provider = resolved(route.provider)
-    settings = provider.advanced_settings
+    provider = resolved(route.provider.model_copy(update={"api_key": Secret(""), "api_keys": []}))
+    endpoint, settings = route.endpoint, provider.advanced_settings
     return ModelCall(
         provider_type=provider.type,
-        model=route.endpoint.model,
+        model=endpoint.model,
         prompt=_sendable(request.prompt),
-        provider_ttl=route.endpoint.provider_ttl,
-        system=_sendable(request.system),
-        api_key=_key(provider),
+        provider_ttl=endpoint.provider_ttl,
+        system=_sendable(request.system or endpoint.system_prompt or ""),
         api_base=provider.api_base,
         headers=settings.custom_headers,
         organization=settings.organization,
         api_version=settings.api_version,
         proxy=settings.proxy,
         timeout_s=settings.timeout,
+        connect_timeout_s=settings.connect_timeout,
         stream=request.stream,
-        params=request.params,
+        params={**endpoint.params.chosen(), **request.params},
     )
 
 
@@ -52,6 +55,29 @@ def with_context(call: ModelCall, pack: Pack, slots_dir: Path | None, *, kept: b
     if not kept:
         return replace(call, tail=pack.text)
     return replace(call, blocks=pack.blocks, tail=pack.tail, blocks_before=pack.kept_before, slots_dir=slots_dir)
+
+
+def usable_keys(provider: Provider) -> dict[Key, Secret | None]:
+    """The provider's keys with what they stand for; `NO_KEY` alone where it needs none.
+
+    Of several keys, one whose variable is not set is left out.
+
+    Raises:
+        SecretMissing: The provider needs a key and has none, or none whose variable is set.
+    """
+    keys = candidates(provider)
+    if not keys and provider.type in KEYLESS_TYPES:
+        return {NO_KEY: None}
+    found: dict[Key, Secret | None] = {}
+    missing: SecretMissing | None = None
+    for key in keys:
+        try:
+            found[key] = resolve(key.key, f"provider {provider.id}")
+        except SecretMissing as error:
+            missing = missing or error
+    if found:
+        return found
+    raise missing or _no_key(provider)
 
 
 def secrets_of(call: ModelCall) -> Iterator[Secret]:
@@ -67,15 +93,9 @@ def _sendable(text: str) -> str:
     return text.encode(errors="surrogatepass").decode(errors="replace")
 
 
-def _key(provider: Provider) -> Secret | None:
-    """The provider's key: its own, else the first enabled one of its list."""
-    key = provider.api_key or next((entry.key for entry in provider.api_keys if entry.enabled), None)
-    if key:
-        return key
-    if provider.type in KEYLESS_TYPES:
-        return None
+def _no_key(provider: Provider) -> SecretMissing:
     name = STANDARD_KEY_NAMES.get(provider.type, "NAME")
-    raise SecretMissing(
+    return SecretMissing(
         f"API key not configured for provider {provider.name} ({provider.id})",
         hint=f'Set its "apiKey" to "${{{name}}}", and the variable {name} before Jupyter starts.',
     )

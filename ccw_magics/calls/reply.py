@@ -2,12 +2,31 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import Self
 
 from ccw_magics.backends.base import Usage
 from ccw_magics.context.pack import PackHandle
 from ccw_magics.errors import CcwError
+
+
+@dataclass(frozen=True)
+class Attempt:
+    """One try to get the answer.
+
+    Attributes:
+        endpoint: The endpoint's id.
+        key: The key that was used, masked; empty where there is none.
+        error: What went wrong, in one line; empty for success.
+        waited_s: Seconds waited before this try, for a retry or for a limit.
+    """
+
+    endpoint: str
+    key: str = ""
+    error: str = ""
+    waited_s: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -26,10 +45,14 @@ class Reply:
         cached_files: The files in that pack, relative to the project root, sorted.
         usage: Tokens as the provider counted them; None where it did not say.
         cost_usd: US dollars; None where the price is unknown, never 0 for unknown.
+        uncached_cost_usd: What it would have cost without the provider's cache; None likewise.
         is_cut: Whether the answer ends at its limit of tokens.
         duration_s: Seconds from the request to the end of the answer.
         first_token_s: Seconds until the first text; None where none came.
         pack: What was sent along, without its text; None where nothing was.
+        attempts: The tries it took, in order, the last one included.
+        has_several_keys: Whether the provider has more than one key.
+        warnings: What went wrong beside the call, such as a journal that cannot be written.
         failure: The typed error of a call that failed; None for success.
     """
 
@@ -42,16 +65,36 @@ class Reply:
     cached_files: tuple[str, ...] = ()
     usage: Usage | None = None
     cost_usd: float | None = None
+    uncached_cost_usd: float | None = None
     is_cut: bool = False
     duration_s: float = 0.0
     first_token_s: float | None = None
     pack: PackHandle | None = None
+    attempts: tuple[Attempt, ...] = ()
+    has_several_keys: bool = False
+    warnings: tuple[str, ...] = ()
     failure: CcwError | None = field(default=None, repr=False)
 
     @property
     def error(self) -> str | None:
         """The failure's message and hint as text; None for success."""
         return None if self.failure is None else str(self.failure)
+
+    @property
+    def key(self) -> str:
+        """The key of the last try, masked; empty where there was none."""
+        return self.attempts[-1].key if self.attempts else ""
+
+    @property
+    def retries(self) -> int:
+        """How often an endpoint was asked again."""
+        return max(0, len(self.attempts) - len({attempt.endpoint for attempt in self.attempts}))
+
+    @property
+    def fallback_from(self) -> str:
+        """The endpoint that was asked first, where another one answered; else empty."""
+        first = self.attempts[0].endpoint if self.attempts else self.endpoint
+        return first if first != self.endpoint else ""
 
     def raise_for_error(self) -> Self:
         """Return this reply, or raise the typed error of a call that failed."""
@@ -65,6 +108,10 @@ class Reply:
     def summary(self) -> str:
         """One line: endpoint, model, seconds, tokens, cost, files. The footer under an answer."""
         parts = [self.endpoint, self.model, f"{self.duration_s:.1f} s", *self._tokens(), self._cost()]
+        if self.has_several_keys and self.key:
+            parts.append(f"key {self.key}")
+        if self.retries:
+            parts.append(f"{self.retries} {'retry' if self.retries == 1 else 'retries'}")
         if self.cached_files:
             parts.append(f"{len(self.cached_files)} file{'s' if len(self.cached_files) != 1 else ''}")
         if not self.success:
@@ -72,12 +119,24 @@ class Reply:
         return " · ".join(part for part in parts if part)
 
     def remarks(self) -> list[str]:
-        """What the user should know: an answer that was cut, references that matched nothing, warnings on files."""
-        cut = ["the answer ends at its limit of tokens; --max-tokens sets it"] if self.is_cut else []
-        if self.pack is None:
-            return cut
-        unmatched = [f"{reference} matched no file; it was sent as text only" for reference in self.pack.unmatched]
-        return [*cut, *unmatched, *self.pack.warnings]
+        """What the user should know: tries that failed, an answer that was cut, references that matched nothing."""
+        said = [*self._failed_tries()]
+        if self.fallback_from:
+            said.append(f"{self.endpoint} was asked instead of {self.fallback_from}")
+        if self.is_cut:
+            said.append("the answer ends at its limit of tokens; --max-tokens sets it")
+        if self.pack is not None:
+            said += [f"{reference} matched no file; it was sent as text only" for reference in self.pack.unmatched]
+            said += self.pack.warnings
+        return [*said, *self.warnings]
+
+    def _failed_tries(self) -> Iterator[str]:
+        """What went wrong before the outcome, in order; the same thing several times in one line."""
+        last = self.failure.message if self.failure is not None else ""
+        failed = ((tried.endpoint, tried.error) for tried in self.attempts if tried.error not in {"", last})
+        for (endpoint, error), times in groupby(failed):
+            count = len([*times])
+            yield f"{endpoint}: {error}" + (f" ({count} times)" if count > 1 else "")
 
     def _tokens(self) -> list[str]:
         if self.usage is None:

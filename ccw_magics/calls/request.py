@@ -21,6 +21,7 @@ class Request:
         repack: Whether to drop the kept pack first.
         system: The system prompt.
         stream: Whether to ask for the answer piece by piece.
+        retry_cut: Whether to ask again, from the beginning, where an answer breaks off that was shown in part.
         params: Model parameters under OpenAI's names, such as `temperature` and `max_tokens`.
     """
 
@@ -32,4 +33,5 @@ class Request:
     repack: bool = False
     system: str = ""
     stream: bool = True
+    retry_cut: bool = False
     params: Mapping[str, Any] = field(default_factory=dict)

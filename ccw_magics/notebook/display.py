@@ -92,7 +92,9 @@ class NotebookDisplay:
             self._show()
 
     def finish(self, reply: Reply) -> None:
-        """Show all of the answer without notes, then the footer."""
+        """Show all of the answer without notes, or parts of earlier tries, then the footer."""
+        if "".join(self._pieces) != reply.output:
+            self._pieces, self._stale = [reply.output], True
         if self._note or self._stale:
             self._note = ""
             self._show()

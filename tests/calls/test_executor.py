@@ -123,12 +123,12 @@ def test_a_failure_is_a_reply_with_a_typed_error(
     wire.answers(answer)
     reply = workspace.run("Hi")
     assert not reply.success
+    assert len(wire.requests) == len(reply.attempts)  # one retry layer, and it is not litellm's
     with pytest.raises(error) as raised:
         reply.raise_for_error()
     assert message in str(raised.value)
     assert getattr(raised.value, "status", None) == status
     assert KEY not in f"{reply.error}{raised.value.__cause__}{pickle.loads(pickle.dumps(reply))}"
-    assert len(wire.requests) == 1  # one retry layer, and it is not litellm's
 
 
 def test_a_cut_stream_keeps_its_text(workspace: Workspace, wire: WireServer) -> None:
@@ -213,7 +213,7 @@ def test_an_interrupt_closes_the_socket_and_keeps_the_text(workspace: Workspace,
     assert workspace.run("Hi").output == "Again."
 
 
-def test_an_interrupt_before_the_call_leaves_no_reply_of_another(
+def test_an_interrupt_before_the_call_leaves_a_reply_without_text(
     workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     workspace.run("Hi")
@@ -224,7 +224,9 @@ def test_an_interrupt_before_the_call_leaves_no_reply_of_another(
     monkeypatch.setattr(workspace.cache, "pack", interrupted)
     with pytest.raises(KeyboardInterrupt):
         workspace.run("@a.py Hi")
-    assert workspace.executor.last_reply is None
+    reply = workspace.executor.last_reply
+    assert reply is not None
+    assert (reply.endpoint, reply.output, reply.success) == ("wired", "", False)
 
 
 def test_many_calls_can_be_awaited_at_once(workspace: Workspace, wire: WireServer) -> None:
@@ -291,7 +293,7 @@ def test_an_untrusted_config_is_not_used(workspace: Workspace, wire: WireServer)
 def test_a_slow_reading_of_files_says_how_far_it_has_come(
     workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("ccw_magics.calls.executor.SILENT_S", 0.0)
+    monkeypatch.setattr("ccw_magics.calls.preparation.SILENT_S", 0.0)
     for number in range(250):
         (workspace.root / f"f{number}.txt").write_text("x\n")
     notes: list[str] = []

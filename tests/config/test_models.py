@@ -67,6 +67,25 @@ def test_unknown_keys_are_kept() -> None:
         pytest.param({"endpoints": [{**ENDPOINT, "id": "-x"}]}, ("endpoints", 0, "id"), id="an option as id"),
         pytest.param({"endpoints": [{"id": "e"}]}, ("endpoints", 0, "providerId"), id="no provider"),
         pytest.param({"providers": {}}, ("providers",), id="an object for a list"),
+        pytest.param(
+            {"endpoints": [{**ENDPOINT, "params": {"api_base": "https://evil.example"}}]},
+            ("endpoints", 0, "params", "api_base"),
+            id="a parameter that is none",
+        ),
+        pytest.param(
+            {"endpoints": [{**ENDPOINT, "params": {"temperature": 3}}]},
+            ("endpoints", 0, "params", "temperature"),
+            id="too hot",
+        ),
+        pytest.param(
+            {"providers": [{**PROVIDER, "routingStrategy": "guess"}]}, ("providers", 0, "routingStrategy"), id="strategy"
+        ),
+        pytest.param(
+            {"providers": [{**PROVIDER, "advancedSettings": {"connectTimeout": 0}}]},
+            ("providers", 0, "advancedSettings", "connectTimeout"),
+            id="no time to connect",
+        ),
+        pytest.param({"journal": "maybe"}, ("journal",), id="journal"),
         pytest.param({"globalCacheSettings": {"cacheDir": ""}}, ("globalCacheSettings", "cacheDir"), id="no folder"),
     ],
 )
@@ -80,6 +99,12 @@ def test_what_is_refused(data: dict[str, Any], place: tuple[str | int, ...]) -> 
 def test_verbs_are_no_endpoint_ids(verb: str) -> None:
     with pytest.raises(ValidationError, match="word of the %ccw command"):
         Endpoint(id=verb, provider_id="p")
+
+
+def test_params_are_known_by_both_spellings() -> None:
+    data = {**ENDPOINT, "params": {"maxTokens": 7, "reasoning_effort": "low", "extraBody": {"a": None}}}
+    chosen = Endpoint.model_validate(data).params.chosen()
+    assert chosen == {"max_tokens": 7, "reasoning_effort": "low", "extra_body": {"a": None}}
 
 
 def test_local_is_an_endpoint_id() -> None:

@@ -72,9 +72,18 @@ def test_pieces_are_gathered_between_updates_and_the_last_is_always_shown(
     view = NotebookDisplay()
     for number in range(1000):
         view.add("stdout", f"{number} ")
-    view.finish(REPLY)
+    whole = "".join(f"{number} " for number in range(1000))
+    view.finish(replace(REPLY, output=whole))
     assert len(screen.shown) < 25
-    assert screen.shown[-2]["text/markdown"] == "".join(f"{number} " for number in range(1000))
+    assert screen.shown[-2]["text/markdown"] == whole
+
+
+def test_of_an_answer_that_was_asked_for_again_only_the_last_stays(screen: Screen) -> None:
+    view = NotebookDisplay()
+    for piece in ("broken ", "off", "\n\n---\n\n", "Hi"):
+        view.add("stdout", piece)
+    view.finish(REPLY)
+    assert screen.shown[-2] == {"text/markdown": "Hi", "text/plain": "Hi"}
 
 
 def test_a_note_stands_until_the_answer_comes_and_is_not_kept(screen: Screen) -> None:
@@ -89,8 +98,8 @@ def test_a_note_stands_until_the_answer_comes_and_is_not_kept(screen: Screen) ->
 def test_raw_is_plain_text_alone(screen: Screen) -> None:
     view = NotebookDisplay(raw=True)
     view.add("stdout", "# no heading")
-    view.finish(REPLY)
-    assert screen.shown[0] == {"text/plain": "# no heading"}
+    view.finish(replace(REPLY, output="# no heading"))
+    assert screen.shown[-2] == {"text/plain": "# no heading"}
 
 
 def test_the_footer_is_escaped_and_unfolds_to_the_files() -> None:

@@ -1,0 +1,196 @@
+"""The tries at one endpoint: transient failures, several keys, rate limits, the deadline. The only retry layer."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+import time
+from dataclasses import replace
+from functools import partial
+from typing import Final
+
+import stamina
+
+from ccw_magics.calls.budget import require_fit
+from ccw_magics.calls.hearing import hear, late_error
+from ccw_magics.calls.keys import Key, cooldown_s, ring
+from ccw_magics.calls.limits import Ticket, expected_output, learn_output, limiter
+from ccw_magics.calls.model_call import secrets_of
+from ccw_magics.calls.preparation import Prepared
+from ccw_magics.calls.progress import Progress
+from ccw_magics.calls.reply import Attempt
+from ccw_magics.calls.worker import OnOutput
+from ccw_magics.errors import CcwError, ProviderError
+
+BACKOFF_S: Final = 0.5
+BACKOFF_MAX_S: Final = 20.0
+JITTER_S: Final = 1.0
+"""Waits of 0.5, 1, 2, ... seconds, and up to one second more, so that many callers do not come back at once."""
+RETRY_AFTER_JITTER: Final = 0.1
+"""`Retry-After` is the least that is waited; up to a tenth of it is added, for the same reason."""
+BROKEN_OFF: Final = "broken off"
+ASKED_AGAIN: Final = "\n\n---\n\n"
+"""Stands between the part of an answer that broke off and the answer to the next try."""
+
+
+class Tries:
+    """Asks one endpoint until it answers or nothing more can be hoped for.
+
+    Args:
+        prepared: The call.
+        progress: Where the answer goes.
+        emit: Told of each piece, and of each wait.
+        retry_cut: Whether to ask again where an answer broke off after a part of it was shown.
+    """
+
+    def __init__(self, prepared: Prepared, progress: Progress, emit: OnOutput, *, retry_cut: bool = False) -> None:
+        self._prepared = prepared
+        self._progress = progress
+        self._emit = emit
+        self._retry_cut = retry_cut
+        self._settings = prepared.route.provider.advanced_settings
+        self._ring = ring(prepared.owner)
+        self._output_owner = f"{prepared.owner}#{prepared.route.endpoint.id}"
+        self._refused: set[str] = set()
+        self._last_key_id: str | None = None
+        self._retries = 0
+        self._began = self._ended = time.perf_counter()
+        self._deadline = asyncio.Timeout(None)
+
+    async def answer(self) -> None:
+        """Fill `progress` with the answer.
+
+        Raises:
+            CcwError: The failure of the last try.
+        """
+        await require_fit(self._prepared)
+        try:
+            async with self._deadline:
+                await self._try_until_done()
+        except TimeoutError:
+            pass
+        else:
+            return
+        raise late_error(self._prepared.call, "did not finish", self._settings.timeout, "timeout")
+
+    async def _try_until_done(self) -> None:
+        async for attempt in stamina.retry_context(
+            on=self._judge,
+            attempts=self._settings.max_retries + len(self._prepared.keys),
+            timeout=None,
+            wait_initial=BACKOFF_S,
+            wait_max=BACKOFF_MAX_S,
+            wait_jitter=JITTER_S,
+        ):
+            with attempt:
+                await self._try()
+
+    def _judge(self, error: Exception) -> bool | float:
+        """Whether to try again after an error, or after how many seconds."""
+        if not isinstance(error, ProviderError) or (self._progress.pieces and not self._retry_cut):
+            return False
+        if cooldown_s(error) is not None and self._has_another_key():
+            self._note(error, "trying another key")
+            return 0.0
+        wait_s = error.retry_after_s
+        is_over = self._retries >= self._settings.max_retries or (wait_s or 0.0) > self._remaining_s()
+        if is_over or not error.retryable:
+            return False
+        self._retries += 1
+        self._note(error, "asking again" if wait_s is None else f"asking again in {wait_s:,.0f} s")
+        # Nobody gains by guessing how long we wait.
+        return True if wait_s is None else wait_s * (1 + random.uniform(0, RETRY_AFTER_JITTER))  # noqa: S311
+
+    def _has_another_key(self) -> bool:
+        left = (key for key in self._prepared.keys if key.id not in {*self._refused, self._last_key_id})
+        return any(self._ring.cooling_s(key) <= 0 for key in left)
+
+    def _remaining_s(self) -> float:
+        due = self._deadline.when()
+        return self._settings.timeout if due is None else due - asyncio.get_running_loop().time()
+
+    def _note(self, error: CcwError, what: str) -> None:
+        self._emit("stderr", f"{error.message}; {what}")
+
+    async def _try(self) -> None:
+        """Ask once, with one key; the attempt is recorded whatever becomes of it."""
+        if self._progress.pieces:
+            self._emit("stdout", ASKED_AGAIN)
+            self._progress.begin_anew()
+        key, error = self._choose(), BROKEN_OFF
+        self._last_key_id, self._began = key.id, time.perf_counter()
+        try:
+            await self._ask(key)
+            error = ""
+        except CcwError as failure:
+            error = failure.message
+            self._cool(key, failure)
+            raise
+        finally:
+            self._record(key, error)
+
+    def _choose(self) -> Key:
+        keys = tuple(self._prepared.keys)
+        chosen = self._ring.choose(keys, self._prepared.route.provider.routing_strategy, exclude=self._refused)
+        return chosen or keys[0]
+
+    def _cool(self, key: Key, failure: CcwError) -> None:
+        seconds = cooldown_s(failure) if isinstance(failure, ProviderError) else None
+        if isinstance(failure, ProviderError) and seconds is not None:
+            self._ring.cool(key, seconds)
+            if not failure.retryable:
+                self._refused.add(key.id)
+
+    def _record(self, key: Key, error: str) -> None:
+        secret = self._prepared.keys[key]
+        waited_s = self._began - self._ended
+        endpoint = self._prepared.route.endpoint.id
+        self._progress.attempts.append(Attempt(endpoint, "" if secret is None else str(secret), error, waited_s))
+        self._ended = time.perf_counter()
+
+    async def _ask(self, key: Key) -> None:
+        prepared, progress = self._prepared, self._progress
+        call = replace(prepared.call, api_key=prepared.keys[key])
+        secrets = [*secrets_of(call), *(secret for secret in prepared.keys.values() if secret is not None)]
+        with await self._ticket() as ticket, self._ring.using(key) as use:
+            self._began = time.perf_counter()
+            progress.first_token_s = None
+            leaves = partial(self._leaves, ticket)
+            try:
+                await hear(prepared.backend, call, self._settings, secrets, progress, self._emit, leaves)
+            finally:
+                use.first_token_s, use.cost_usd = self._first_token_s(), progress.done.cost_usd
+                self._settle(ticket)
+
+    def _first_token_s(self) -> float | None:
+        """Seconds from the asking, not from the request's begin: what a key is judged by."""
+        since_start_s = self._progress.first_token_s
+        return None if since_start_s is None else self._progress.started + since_start_s - self._began
+
+    async def _ticket(self) -> Ticket:
+        """Wait until the provider's limits allow one more request."""
+        call, settings = self._prepared.call, self._settings
+        tokens = 0
+        if settings.tpm is not None:
+            counted = await self._prepared.backend.count_tokens(call, f"{call.system}{call.text}")
+            said = call.params.get("max_completion_tokens") or call.params.get("max_tokens")
+            tokens = (counted or 0) + (said or expected_output(self._output_owner))
+        return await limiter(self._prepared.owner).acquire(
+            rpm=settings.rpm,
+            tpm=settings.tpm,
+            tokens=tokens,
+            on_wait=lambda left_s, reason: self._emit("stderr", f"waiting {left_s:,.0f} s: {reason}"),
+        )
+
+    def _leaves(self, ticket: Ticket) -> None:
+        """The request goes out: the first one starts the deadline, which holds for all tries together."""
+        ticket.sent()
+        if self._deadline.when() is None:
+            self._deadline.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
+
+    def _settle(self, ticket: Ticket) -> None:
+        """Put what was really used in place of the estimate."""
+        usage = self._progress.done.usage
+        if ticket.sent_at is not None and usage is not None:
+            ticket.settle(usage.input_tokens + usage.output_tokens)
+            learn_output(self._output_owner, usage.output_tokens)
