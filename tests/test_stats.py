@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from ccw_magics import Workspace, stats
+from ccw_magics.journal import Call
 from ccw_magics.notebook.frame import ReadableFrame
 
 
@@ -43,3 +47,182 @@ def test_a_notebook_shows_sizes_and_times_as_a_person_reads_them(workspace: Work
 
 def test_a_table_without_rows_says_what_makes_one(project: Path) -> None:
     assert "no providers yet" in stats.providers(Workspace(project)).text()
+
+
+NOON = datetime(2026, 5, 1, 12).astimezone(UTC)
+FULL = Call(
+    at=NOON,
+    endpoint="a",
+    provider="anthropic",
+    model="m",
+    mode="analysis",
+    prompt_hash="p" * 64,
+    pack_hash="q" * 64,
+    files=("a.py", "b.py"),
+    input_tokens=1000,
+    cached_tokens=600,
+    written_tokens=100,
+    output_tokens=50,
+    cost_usd=0.25,
+    uncached_cost_usd=0.75,
+    duration_s=2.0,
+    first_token_s=0.5,
+    retries=0,
+    fallback_from="",
+    key="sk-…abc",
+    outcome="ok",
+    error="",
+    prompt="Why?",
+    answer="So.",
+)
+UNKNOWN = dataclasses.replace(
+    FULL,
+    input_tokens=None,
+    cached_tokens=None,
+    written_tokens=None,
+    output_tokens=None,
+    cost_usd=None,
+    uncached_cost_usd=None,
+    first_token_s=None,
+    outcome="ProviderError",
+    error="refused",
+    prompt=None,
+    answer=None,
+)
+DEARER = dataclasses.replace(
+    FULL, at=NOON + timedelta(hours=1), cached_tokens=0, written_tokens=900, cost_usd=1.0, uncached_cost_usd=0.875
+)
+OTHER_DAY = dataclasses.replace(FULL, at=NOON + timedelta(days=1), endpoint="b", model="n", outcome="cut")
+STOPPED = dataclasses.replace(UNKNOWN, at=NOON + timedelta(days=1), endpoint="b", model="n", outcome="interrupted")
+
+
+@pytest.fixture
+def recorded(project: Path) -> Workspace:
+    workspace = Workspace(project)
+    for call in (FULL, UNKNOWN, DEARER, OTHER_DAY, STOPPED):
+        assert workspace.journal.append(call) is not None
+    return workspace
+
+
+def test_history_has_one_row_a_call_newest_first(recorded: Workspace) -> None:
+    frame = stats.history_frame(recorded)
+    assert tuple(frame.columns) == stats.HISTORY_COLUMNS
+    assert list(frame["id"]) == [5, 4, 3, 2, 1]
+    first = frame.set_index("id").loc[1]
+    assert first["at"] == NOON
+    assert (first["saved_usd"], first["files"], first["prompt"], first["key"]) == (0.5, 2, "Why?", "sk-…abc")
+    assert list(stats.history_frame(recorded, limit=1)["id"]) == [5]
+    assert list(stats.history_frame(recorded, endpoint="a", since=DEARER.at)["id"]) == [3]
+
+
+def test_what_is_not_known_is_missing_and_never_zero(recorded: Workspace) -> None:
+    unknown = stats.history_frame(recorded).set_index("id").loc[2]
+    for column in ("input_tokens", "cached_tokens", "cost_usd", "saved_usd", "first_token_s"):
+        assert pd.isna(unknown[column]), column
+    assert unknown["prompt"] == ""
+
+
+HISTORY_DTYPES = {
+    "at": "datetime64[us, UTC]",
+    "input_tokens": "Int64",
+    "cost_usd": "float64",
+    "saved_usd": "float64",
+    "first_token_s": "float64",
+    "retries": "int64",
+    "files": "int64",
+    "endpoint": "str",
+}
+USAGE_DTYPES = {
+    "day": "datetime64[s]",
+    "endpoint": "str",
+    "calls": "int64",
+    "input_tokens": "Int64",
+    "cached_share": "float64",
+    "cost_usd": "float64",
+    "unpriced": "int64",
+}
+
+
+@pytest.mark.parametrize("which", ["recorded", "empty", "nothing known"])
+def test_dtypes_do_not_depend_on_what_is_recorded(project: Path, request: pytest.FixtureRequest, which: str) -> None:
+    workspace = request.getfixturevalue("recorded") if which == "recorded" else Workspace(project)
+    if which == "nothing known":
+        workspace.journal.append(UNKNOWN)
+    history, usage = stats.history_frame(workspace), stats.usage_frame(workspace)
+    assert {name: str(history[name].dtype) for name in HISTORY_DTYPES} == HISTORY_DTYPES
+    assert {name: str(usage[name].dtype) for name in USAGE_DTYPES} == USAGE_DTYPES
+
+
+# Of the three calls of the first day one has no figures: 1000 + 1000 tokens in, 600 of them cached, 0.5 - 0.125 saved.
+FIRST_DAY = (3, 1, 2000, 600, 1000, 100, 0.3, 1.25, 1, 0.375)
+SECOND_DAY = (2, 0, 1000, 600, 100, 50, 0.6, 0.25, 1, 0.5)
+ALL = (5, 1, 3000, 1200, 1100, 150, 0.4, 1.5, 2, 0.875)
+
+
+@pytest.mark.parametrize(
+    ("by", "expected"),
+    [
+        pytest.param(
+            ("day", "endpoint", "model"),
+            [
+                (OTHER_DAY.at.astimezone().date(), "b", "n", *SECOND_DAY),
+                (NOON.astimezone().date(), "a", "m", *FIRST_DAY),
+            ],
+            id="all",
+        ),
+        pytest.param(("model",), [("m", *FIRST_DAY), ("n", *SECOND_DAY)], id="model"),
+        pytest.param(
+            ("endpoint", "day"),
+            [
+                ("a", NOON.astimezone().date(), *FIRST_DAY),
+                ("b", OTHER_DAY.at.astimezone().date(), *SECOND_DAY),
+            ],
+            id="endpoint and day",
+        ),
+        pytest.param((), [ALL], id="everything in one row"),
+    ],
+)
+def test_usage_is_summed(recorded: Workspace, by: tuple[str, ...], expected: list[tuple[object, ...]]) -> None:
+    table = stats.usage(recorded, by=by)
+    assert table.columns == (*by, *stats.USAGE_SUMS)
+    assert list(table.rows) == expected
+
+
+def test_usage_since_a_time(recorded: Workspace) -> None:
+    assert stats.usage(recorded, since=OTHER_DAY.at, by=()).rows == [SECOND_DAY]
+    assert stats.usage(recorded, since=NOON + timedelta(days=9)).rows == []
+
+
+def test_sums_of_nothing_known_are_not_known(project: Path) -> None:
+    workspace = Workspace(project)
+    workspace.journal.append(UNKNOWN)
+    assert stats.usage(workspace, by=()).rows == [(1, 1, None, None, None, None, None, None, 1, None)]
+
+
+def test_usage_by_something_else_is_refused(recorded: Workspace) -> None:
+    with pytest.raises(ValueError, match="not by colour"):
+        stats.usage(recorded, by=("colour",))
+
+
+def test_an_empty_journal_makes_no_file(project: Path) -> None:
+    workspace = Workspace(project)
+    assert "no calls recorded" in stats.history(workspace).text()
+    assert "no calls recorded" in stats.usage(workspace).text()
+    assert not (project / ".ccw" / "journal").exists()
+
+
+def test_calls_are_shown_as_a_person_reads_them(recorded: Workspace) -> None:
+    shown = repr(ReadableFrame(stats.history_frame(recorded)))
+    assert "2.0 s" in shown
+    assert "$0.2500" in shown
+    assert "1,000" in shown
+    assert NOON.astimezone().strftime("%Y-%m-%d %H:%M:%S") in shown
+    assert not [word for word in ("<NA>", "nan", "NaN", "NaT", "+00:00", "p" * 20) if word in shown]
+    assert "30%" in repr(ReadableFrame(stats.usage_frame(recorded)))
+
+
+def test_a_terminal_gets_the_columns_that_it_has_room_for(recorded: Workspace) -> None:
+    lines = stats.history(recorded).text().splitlines()
+    assert lines[0].split()[:4] == ["id", "at", "endpoint", "model"]
+    assert "prompt_hash" not in lines[0]
+    assert "$0.2500" in lines[-1]

@@ -16,6 +16,8 @@ from ccw_magics.backends import local_model
 from ccw_magics.calls import worker
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
+from ccw_magics.cli.account import history, usage
+from ccw_magics.cli.groups import ShowGroup
 from ccw_magics.context.pack import readable_size
 from ccw_magics.errors import CcwError, ConfigError
 from ccw_magics.workspace import Workspace
@@ -58,6 +60,10 @@ _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 @click.version_option(package_name="ccw_magics")
 def tree() -> None:
     """Ask a language model about your project: @ references bring files along."""
+
+
+tree.add_command(history)
+tree.add_command(usage)
 
 
 @tree.command()
@@ -128,16 +134,7 @@ def default(door: Door, endpoint_id: str) -> str:
     return f"default endpoint: {endpoint_id}"
 
 
-class _CacheGroup(click.Group):
-    """`cache SESSION` is short for `cache show SESSION`."""
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        return super().resolve_command(ctx, args if args[0] in self.commands else ["show", *args])
-
-
-@tree.group(cls=_CacheGroup, invoke_without_command=True, context_settings=_CONTEXT)
+@tree.group(cls=ShowGroup, invoke_without_command=True, context_settings=_CONTEXT)
 @click.pass_context
 def cache(context: click.Context) -> stats.Table | None:
     """List the packs in the cache; `cache SESSION` lists the files of one."""
@@ -256,6 +253,7 @@ _ASK_OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest answer, up to 2."),
     click.option("--max-tokens", type=click.IntRange(min=1), help="Limit of the answer, in tokens."),
     click.option("--no-stream", is_flag=True, help="Show the answer when it is complete."),
+    click.option("--retry-cut", is_flag=True, help="Ask again where an answer breaks off that was shown in part."),
     click.option("--raw", is_flag=True, help="Notebook: plain text, not rendered Markdown."),
     click.option("-o", "--out", metavar="NAME", help="Notebook: bind the Reply to this name."),
 )
@@ -287,6 +285,7 @@ def ask(door: Door, /, endpoint_id: str | None, **options: Any) -> Reply:
         repack=options["repack"],
         system=options["system"],
         stream=not options["no_stream"],
+        retry_cut=options["retry_cut"],
         params=params,
     )
     return door.ask(request, AskOptions(raw=options["raw"], out=_name(options["out"])))

@@ -16,6 +16,7 @@ from ccw_magics.stats import Table
 from ccw_magics.workspace import Workspace
 
 if TYPE_CHECKING:
+    import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
 
 
@@ -54,7 +55,10 @@ class NotebookDoor:
             if result.rows:
                 from ccw_magics.notebook.frame import ReadableFrame
 
-                return ReadableFrame(result.frame())
+                frame = result.frame()
+                if words[:1] == ["stats"]:
+                    self._draw(frame)
+                return ReadableFrame(frame)
             result = result.empty
         if isinstance(result, str):
             self.note(result)
@@ -98,6 +102,19 @@ class NotebookDoor:
             self._shell.displayhook.update_user_ns(reply)  # as `_`: what raises returns nothing
         if options.out:
             self._shell.user_ns[options.out] = reply
+
+    def _draw(self, frame: pd.DataFrame) -> None:
+        """Show a chart above the table, where matplotlib is installed, and pictures can be shown."""
+        if not hasattr(self._shell, "kernel"):
+            return
+        try:
+            from ccw_magics.notebook import chart
+        except ImportError:
+            return
+        if chart.is_drawable(frame):
+            from IPython.display import Image, display
+
+            display(Image(chart.png(chart.usage_chart(frame)), retina=True))
 
     def _run(self, words: list[str]) -> Any:
         try:

@@ -1,17 +1,11 @@
-"""Endpoints, providers and packs as tables: plain rows for a shell, pandas DataFrames for a notebook.
-
-pandas is imported when a frame is asked for, never before.
-"""
+"""What a project has: endpoints, providers, and packs with their files."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ccw_magics.calls.routing import default_endpoint_id, known_endpoints
-from ccw_magics.context.pack import readable_size
+from ccw_magics.stats.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -36,37 +30,6 @@ CACHE_COLUMNS: Final = (
     "used_at",
     "expires_at",
 )
-
-
-@dataclass(frozen=True)
-class Table:
-    """Named columns and the rows below them.
-
-    Attributes:
-        columns: The columns' names, in order.
-        rows: One tuple of cells a row, in the columns' order.
-        empty: What to say where there are no rows.
-    """
-
-    columns: tuple[str, ...]
-    rows: Sequence[tuple[object, ...]]
-    empty: str = "nothing here yet"
-
-    def frame(self) -> pd.DataFrame:
-        """The table as a DataFrame, one row for each row."""
-        import pandas as pd
-
-        return pd.DataFrame(list(self.rows), columns=list(self.columns))
-
-    def text(self) -> str:
-        """The table in columns of plain text."""
-        if not self.rows:
-            return self.empty
-        lines = [self.columns, *(tuple("" if cell is None else str(cell) for cell in row) for row in self.rows)]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.columns))]
-        return "\n".join(
-            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
-        )
 
 
 def endpoints(workspace: Workspace) -> Table:
@@ -150,19 +113,6 @@ def pack_files(workspace: Workspace, session_id: str) -> Table:
         for row in workspace.cache.files(session_id)
     ]
     return Table(("path", "size_bytes", "tokens_estimate", "changes"), rows, empty=f"no such pack: {session_id}")
-
-
-def readable(frame: pd.DataFrame) -> pd.DataFrame:
-    """A copy of a frame for the eye: sizes, shares and times as a person reads them, as text."""
-    formats: dict[str, Callable[[Any], str]] = {"size_bytes": readable_size, "reused": "{:.0%}".format}
-    formats |= dict.fromkeys(("tokens_estimate", "changes"), "{:,}".format)
-    formats |= dict.fromkeys(("created_at", "used_at", "expires_at"), _local_time)
-    return frame.assign(**{name: frame[name].map(show) for name, show in formats.items() if name in frame.columns})
-
-
-def _local_time(when: datetime) -> str:
-    # By way of seconds: a pandas Timestamp's own `astimezone` asks for a zone.
-    return datetime.fromtimestamp(when.timestamp(), UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def endpoints_frame(workspace: Workspace) -> pd.DataFrame:

@@ -1,0 +1,96 @@
+"""Rows below named columns, and how their cells are shown to a person."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final
+
+from ccw_magics.context.pack import readable_size
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def _local_time(when: datetime) -> str:
+    # By way of seconds: a pandas Timestamp's own `astimezone` asks for a zone.
+    return datetime.fromtimestamp(when.timestamp(), UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _day(day: Any) -> str:
+    return str(day.strftime("%Y-%m-%d"))
+
+
+_HASH_CHARS: Final = 12
+_FORMATS: Final[dict[str, Callable[[Any], str]]] = {
+    "size_bytes": readable_size,
+    "day": _day,
+    **dict.fromkeys(("at", "created_at", "used_at", "expires_at"), _local_time),
+    **dict.fromkeys(("reused", "cached_share"), "{:.0%}".format),
+    **dict.fromkeys(("cost_usd", "saved_usd"), "${:,.4f}".format),
+    **dict.fromkeys(("duration_s", "first_token_s"), "{:.1f} s".format),
+    **dict.fromkeys(("prompt_hash", "pack_hash"), lambda text: text[:_HASH_CHARS]),
+    **dict.fromkeys(
+        ("tokens_estimate", "changes", "input_tokens", "cached_tokens", "written_tokens", "output_tokens"),
+        "{:,}".format,
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Named columns and the rows below them.
+
+    Attributes:
+        columns: The columns' names, in order.
+        rows: One tuple of cells a row, in the columns' order; None for what is not known.
+        empty: What to say where there are no rows.
+        dtypes: pandas' types of columns whose cells alone do not tell them.
+        brief: The columns that a terminal has room for, shown as a person reads them; none for all, as they are.
+    """
+
+    columns: tuple[str, ...]
+    rows: Sequence[tuple[object, ...]]
+    empty: str = "nothing here yet"
+    dtypes: Mapping[str, str] = field(default_factory=dict)
+    brief: tuple[str, ...] = ()
+
+    def frame(self) -> pd.DataFrame:
+        """The table as a DataFrame, one row for each row."""
+        import pandas as pd
+
+        return pd.DataFrame(list(self.rows), columns=list(self.columns)).astype(dict(self.dtypes))
+
+    def text(self) -> str:
+        """The table in columns of plain text."""
+        if not self.rows:
+            return self.empty
+        if self.brief:
+            places = [self.columns.index(name) for name in self.brief]
+            cells = [tuple(shown(self.columns[place], row[place]) for place in places) for row in self.rows]
+        else:
+            cells = [tuple("" if cell is None else str(cell) for cell in row) for row in self.rows]
+        lines = [self.brief or self.columns, *cells]
+        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+        return "\n".join(
+            "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+        )
+
+
+def shown(column: str, cell: Any) -> str:
+    """A cell as a person reads it; empty for None."""
+    return "" if cell is None else _FORMATS.get(column, str)(cell)
+
+
+def readable(frame: pd.DataFrame) -> pd.DataFrame:
+    """A copy of a frame for the eye: sizes, shares, money and times as a person reads them, as text.
+
+    What is not known is shown as nothing.
+    """
+    import pandas as pd
+
+    def show(name: str) -> list[str]:
+        return ["" if pd.isna(cell) else shown(name, cell) for cell in frame[name]]
+
+    return frame.assign(**{name: show(name) for name in _FORMATS if name in frame.columns})
