@@ -30,7 +30,7 @@ from wire_server import Answer, WireServer
 def answer(received):
     digest = hashlib.sha256(json.dumps(received.json["messages"]).encode()).hexdigest()
     received.sent_s.clear()
-    return Answer(digest, pieces=8)
+    return Answer(digest, pieces=8, delay_s=float(sys.argv[1]))
 
 with WireServer() as server:
     server.answers(answer)
@@ -55,10 +55,10 @@ class Project:
 
 
 @contextlib.contextmanager
-def server() -> Iterator[str]:
-    """Run the server; gives its URL, and ends it by closing its standard input."""
+def server(delay_s: float = 0.0) -> Iterator[str]:
+    """Run the server; gives its URL, and ends it by closing its standard input. It waits so long before it answers."""
     environment = {**os.environ, "PYTHONPATH": str(TESTS)}
-    command = [sys.executable, "-c", SERVER]
+    command = [sys.executable, "-c", SERVER, str(delay_s)]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
     ) as process:
@@ -71,9 +71,9 @@ def server() -> Iterator[str]:
 
 
 @contextlib.contextmanager
-def project() -> Iterator[Project]:
-    """A temporary home and project, and the server that its endpoint names."""
-    with server() as url, tempfile.TemporaryDirectory() as directory:
+def project(delay_s: float = 0.0) -> Iterator[Project]:
+    """A temporary home and project, and the server that its endpoint names, which waits so long before it answers."""
+    with server(delay_s) as url, tempfile.TemporaryDirectory() as directory:
         home, root = Path(directory) / "home", Path(directory) / "project"
         home.mkdir()
         folder = root / ".ccw" / "storage" / "config"
