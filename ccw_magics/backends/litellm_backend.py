@@ -39,6 +39,7 @@ class LiteLLMBackend:
 
     def __init__(self) -> None:
         self._litellm: Any = None
+        self._watching: Any = None
         self._clients: Any = None
 
     async def warm(self, call: ModelCall) -> None:  # noqa: ARG002 - every model needs the same import
@@ -47,7 +48,7 @@ class LiteLLMBackend:
 
     async def _load(self) -> None:
         if self._clients is None:
-            self._litellm, self._clients = await asyncio.to_thread(_import_litellm)
+            self._litellm, self._watching, self._clients = await asyncio.to_thread(_import_litellm)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
         """Yield the answer's pieces, then usage and cost.
@@ -60,7 +61,7 @@ class LiteLLMBackend:
         check_params(call.params)
         await self._load()
         redact_logs(secret for secret in (call.api_key, call.proxy, *call.headers.values()) if secret is not None)
-        seen = Seen()
+        seen = Seen(connect_timeout_s=call.connect_timeout_s, is_streamed=call.stream)
         try:
             async for event in self._events(call, seen):
                 yield event
@@ -70,6 +71,7 @@ class LiteLLMBackend:
             return
         finally:
             seen.is_over, seen.failure = True, None
+            await seen.hang_up()
         # Outside the handler, or Python would chain the original, whose frames hold the key, as `__context__`.
         raise raised
 
@@ -94,36 +96,41 @@ class LiteLLMBackend:
             await self._clients.aclose()
 
     async def _events(self, call: ModelCall, seen: Seen) -> AsyncGenerator[Event, None]:
-        async with aclosing(self._clients.wire(call, seen)) as wire:
-            asking = Asking(self._answer(call, seen, wire), seen)
-            try:
-                await asking.leaves
-                yield Sent()
-                answer = await asking.answer
-            finally:
-                asking.answer.cancel()
-            if not call.stream:
-                choice = answer.choices[0]
-                _check(seen)
-                yield Text(_said(choice.message.content, call))
-                yield self._done(call, seen, answer, choice.finish_reason)
-                return
-            heard = Heard()
-            async with aclosing(answer):
-                async for chunk in answer:
-                    if event := heard.event(chunk):
-                        yield event
+        with self._watching(seen):
+            asking = Asking(self._answer(call, seen), seen)
+        try:
+            await asking.leaves
+            yield Sent()
+            answer = await asking.answer
+        finally:
+            asking.answer.cancel()
+        if not call.stream:
+            choice = answer.choices[0]
+            _check(seen)
+            yield Text(_said(choice.message.content, call))
+            yield self._done(call, seen, answer, choice.finish_reason)
+            return
+        heard = Heard()
+        async with aclosing(answer):
+            while (chunk := await self._next(answer, seen)) is not None:
+                if event := heard.event(chunk):
+                    yield event
         _check(seen)
         if not heard.has_text:
             _said(None, call)
         yield self._done(call, seen, heard.usage_chunk, heard.reason)
 
-    async def _answer(self, call: ModelCall, seen: Seen, wire: Any) -> Any:
+    async def _next(self, answer: Any, seen: Seen) -> Any:
+        """The next chunk; with some providers litellm sends the request only now."""
+        with self._watching(seen):
+            return await anext(answer, None)
+
+    async def _answer(self, call: ModelCall, seen: Seen) -> Any:
         """What litellm answers, by way of the first kind of client that it takes for the provider."""
         provider, arguments = _provider(call), self._arguments(call)
         kinds = [*self._clients.kinds(provider)]
         for kind in kinds:
-            client = self._clients.client(kind, call, provider, wire)
+            client = self._clients.client(kind, call, provider)
             if client is None:
                 seen.on_request()  # the wire will not see it
             try:
@@ -220,14 +227,14 @@ def _provider(call: ModelCall) -> str:
 _IMPORTING: Final = threading.Lock()
 
 
-def _import_litellm() -> tuple[Any, Any]:
-    """The library, and what makes clients for it; the same for all who ask at once."""
+def _import_litellm() -> tuple[Any, Any, Any]:
+    """The library, the wire below it, and what makes clients for it; the same for all who ask at once."""
     with _IMPORTING:
         return _imported()
 
 
 @cache
-def _imported() -> tuple[Any, Any]:
+def _imported() -> tuple[Any, Any, Any]:
     # Without it the import fetches a price map over the network.
     os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
     litellm: Any = importlib.import_module("litellm")
@@ -239,5 +246,6 @@ def _imported() -> tuple[Any, Any]:
     litellm.disable_hf_tokenizer_download = True
     watch_logs()
     from ccw_magics.backends.litellm_clients import Clients
+    from ccw_magics.backends.litellm_wire import watching
 
-    return litellm, Clients()
+    return litellm, watching, Clients()

@@ -1,6 +1,6 @@
 """The HTTP clients handed to litellm, so that every call goes over a wire of ours.
 
-Connections are shared by all calls of one proxy; the clients around them are made for one call and cost some 30 µs.
+Connections are shared by all calls that go by the same proxy, or by none.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import os
 from collections.abc import Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
+from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -20,12 +21,14 @@ import openai
 from litellm.llms.custom_httpx.http_handler import AsyncHTTPHandler, get_ssl_configuration
 
 from ccw_magics.backends.base import ModelCall
-from ccw_magics.backends.litellm_formats import Seen
 from ccw_magics.backends.litellm_wire import Wire
+from ccw_magics.config.credentials import Secret
 
 NO_KEY: Final = "no-key"
 """Passed where there is no key: left out, litellm would take one from the environment for any base."""
 OPENAI_BASE: Final = "https://api.openai.com/v1"
+MOST_CLIENTS: Final = 64
+"""More are dropped and made again: keys and addresses change in a long session."""
 CLOSE_S: Final = 1.0
 """How long the end of the process waits for the connections to be closed in order."""
 
@@ -48,7 +51,7 @@ class Clients:
     def __init__(self) -> None:
         self._kinds = dict(KNOWN)
         self._home: tuple[int, asyncio.AbstractEventLoop] | None = None
-        self._shared: dict[str, httpx.AsyncBaseTransport] = {}
+        self._kept = _Kept()
         self._of_the_parent: list[object] = []
         atexit.register(self._close_at_exit)
 
@@ -63,33 +66,32 @@ class Clients:
         """Remember what went well for a provider."""
         self._kinds.setdefault(provider, kind)
 
-    def wire(self, call: ModelCall, seen: Seen) -> Wire:
-        """A wire for one call, over the shared connections."""
-        proxy = call.proxy.reveal() if call.proxy is not None else ""
-        return Wire(self._connections(proxy), seen, connect_timeout_s=call.connect_timeout_s, stream=call.stream)
+    def client(self, kind: Kind, call: ModelCall, provider: str) -> Any:
+        """What to pass to litellm as `client`: the same one for calls that differ in nothing that it holds.
 
-    def client(self, kind: Kind, call: ModelCall, provider: str, wire: Wire) -> Any:
-        """What to pass to litellm as `client`."""
+        Made anew for each call, clients would be a good part of what the garbage collector walks through.
+        """
         if kind is Kind.NONE:
             return None
-        http_client = httpx.AsyncClient(transport=wire, follow_redirects=True, timeout=call.timeout_s)
-        if kind is Kind.HANDLER:
-            return _Handler(http_client, timeout_s=call.timeout_s)
-        return (_azure if provider == "azure" else _openai)(call, provider, http_client)
+        kept = self._of_this_loop()
+        holds = (kind, provider, call.api_base, call.api_key, call.organization, call.api_version, call.proxy)
+        if holds not in kept.clients:
+            if len(kept.clients) >= MOST_CLIENTS:
+                kept.clients.clear()
+            kept.clients[holds] = _client(kind, call, provider, kept.http_client(call.proxy))
+        return kept.clients[holds]
 
-    def _connections(self, proxy: str) -> httpx.AsyncBaseTransport:
+    def _of_this_loop(self) -> _Kept:
         home = (os.getpid(), asyncio.get_running_loop())
         if self._home != home:
             if self._home is not None and self._home[0] != home[0]:
                 # After a fork they are the parent's still: closing them here would say goodbye on its sockets.
-                self._of_the_parent.append(self._shared)
-            self._home, self._shared = home, {}
-        if proxy not in self._shared:
-            self._shared[proxy] = _transport(proxy)
-        return self._shared[proxy]
+                self._of_the_parent.append(self._kept)
+            self._home, self._kept = home, _Kept()
+        return self._kept
 
     def _close_at_exit(self) -> None:
-        if self._home is None or self._home[0] != os.getpid() or not self._shared:
+        if self._home is None or self._home[0] != os.getpid() or not self._kept.http_clients:
             return
         with suppress(FutureTimeoutError, Exception):
             if self._home[1].is_running():
@@ -99,17 +101,43 @@ class Clients:
 
     async def aclose(self) -> None:
         """Close all connections."""
-        shared, self._shared = self._shared, {}
-        for transport in shared.values():
-            await transport.aclose()
+        kept, self._kept = self._kept, _Kept()
+        for http_client in kept.http_clients.values():
+            await http_client.close_connections()
+
+
+@dataclass
+class _Kept:
+    """What is kept for one loop: connections by proxy, and the clients that use them."""
+
+    http_clients: dict[Secret | None, _SharedClient] = field(default_factory=dict)
+    clients: dict[tuple[object, ...], Any] = field(default_factory=dict)
+
+    def http_client(self, proxy: Secret | None) -> httpx.AsyncClient:
+        if proxy not in self.http_clients:
+            # Without a timeout of its own: each request brings one, and `calls/` has the deadline.
+            made = _SharedClient(transport=Wire(_transport(proxy)), follow_redirects=True, timeout=None)
+            self.http_clients[proxy] = made
+        return self.http_clients[proxy]
+
+
+class _SharedClient(httpx.AsyncClient):
+    """A client that outlives each call: litellm closes the one that it was given when it takes its second try."""
+
+    async def aclose(self) -> None:
+        """Nothing: others use it."""
+
+    async def close_connections(self) -> None:
+        """Close it in earnest."""
+        await super().aclose()
 
 
 class _Handler(AsyncHTTPHandler):  # type: ignore[misc]  # litellm's classes are untyped here
     """litellm's handler around a client of ours, for its second try as well as for the first."""
 
-    def __init__(self, http_client: httpx.AsyncClient, *, timeout_s: float) -> None:
+    def __init__(self, http_client: httpx.AsyncClient) -> None:
         self._given = http_client
-        super().__init__(timeout=timeout_s)
+        super().__init__()
 
     def create_client(self, *_: object, **__: object) -> httpx.AsyncClient:
         """Instead of one with connections of its own."""
@@ -119,9 +147,15 @@ class _Handler(AsyncHTTPHandler):  # type: ignore[misc]  # litellm's classes are
         """Nothing to close: the connections are shared."""
 
 
-def _transport(proxy: str) -> httpx.AsyncBaseTransport:
-    if proxy:
-        return httpx.AsyncHTTPTransport(proxy=proxy, verify=get_ssl_configuration())
+def _client(kind: Kind, call: ModelCall, provider: str, http_client: httpx.AsyncClient) -> Any:
+    if kind is Kind.HANDLER:
+        return _Handler(http_client)
+    return (_azure if provider == "azure" else _openai)(call, provider, http_client)
+
+
+def _transport(proxy: Secret | None) -> httpx.AsyncBaseTransport:
+    if proxy is not None:
+        return httpx.AsyncHTTPTransport(proxy=proxy.reveal(), verify=get_ssl_configuration())
     return _Litellms(AsyncHTTPHandler())
 
 

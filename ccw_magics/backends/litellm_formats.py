@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 from typing import Any, Final
@@ -28,15 +28,21 @@ class NoAnswerError(Exception):
     """litellm made an answer of what is none; what it is stands in `Seen`."""
 
 
+async def _nothing() -> None:
+    """Where there is nothing to close."""
+
+
 def _nobody() -> None:
     """Where nobody wants to know."""
 
 
 @dataclass
 class Seen:
-    """What the wire saw of one call.
+    """One call as its wire sees it: what holds for it, and what came.
 
     Attributes:
+        connect_timeout_s: Seconds until there must be a connection, the TLS handshake included.
+        is_streamed: Whether the answer is asked for piece by piece.
         on_request: Called when the request leaves.
         requests: How many were sent.
         status: The HTTP status of the last answer, or what an error event amounts to; None before there is one.
@@ -48,9 +54,12 @@ class Seen:
         is_whole: Whether the answer came to its own end.
         events: How many events, or whole bodies, could be read.
         usage: The provider's own usage, its parts merged; None where it told none.
-        is_over: Set when the call has ended: whoever still holds its client gets a plain transport.
+        hang_up: Closes the answer's connection, if it is still coming.
+        is_over: Set when the call has ended: what litellm still does in its name is no longer watched.
     """
 
+    connect_timeout_s: float = 10.0
+    is_streamed: bool = True
     on_request: Callable[[], None] = _nobody
     requests: int = 0
     status: int | None = None
@@ -62,6 +71,7 @@ class Seen:
     events: int = 0
     is_whole: bool = False
     usage: dict[str, Any] | None = None
+    hang_up: Callable[[], Awaitable[None]] = _nothing
     is_over: bool = False
 
     @property

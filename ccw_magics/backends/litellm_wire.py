@@ -9,7 +9,9 @@ import asyncio
 import json
 import math
 import re
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -32,22 +34,29 @@ class WireFaultError(httpx.TransportError):
     """What came is no answer; what is wrong stands in `Seen`."""
 
 
+_CALL: Final[ContextVar[Seen | None]] = ContextVar("ccw_call", default=None)
+"""The call on whose behalf litellm works, in the task that does, and in the threads it asks for help."""
+
+
+@contextmanager
+def watching(seen: Seen) -> Iterator[None]:
+    """Let the wire take note of what is sent and comes in this block, and in the tasks begun there."""
+    token = _CALL.set(seen)
+    try:
+        yield
+    finally:
+        _CALL.reset(token)
+
+
 class Wire(httpx.AsyncBaseTransport):
-    """One call's way to the provider, over connections that all calls share.
+    """The way to the providers, over connections that all calls share.
 
     Args:
         shared: The transport that holds the connections.
-        seen: Takes note of what comes.
-        connect_timeout_s: Seconds until there must be a connection, the TLS handshake included.
-        stream: Whether the answer is asked for piece by piece.
     """
 
-    def __init__(self, shared: httpx.AsyncBaseTransport, seen: Seen, *, connect_timeout_s: float, stream: bool) -> None:
+    def __init__(self, shared: httpx.AsyncBaseTransport) -> None:
         self._shared = shared
-        self._seen = seen
-        self._connect_timeout_s = connect_timeout_s
-        self._stream = stream
-        self._response: httpx.Response | None = None
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Send a request and look at what comes back.
@@ -56,34 +65,41 @@ class Wire(httpx.AsyncBaseTransport):
             httpx.TransportError: There was no answer, or none that can be used. A second try of litellm's gets the
                 same: `calls/` has the one retry layer.
         """
-        if self._seen.is_over:
+        seen = _CALL.get()
+        if seen is None or seen.is_over:
             return await self._shared.handle_async_request(request)
-        if self._seen.failure is not None:
-            raise self._seen.failure
+        if seen.failure is not None:
+            raise seen.failure
         try:
-            return await self._watched(request)
+            return await _Watched(self._shared, seen).send(request)
         except Exception as error:
-            self._seen.failure = error
+            seen.failure = error
             raise
 
     async def aclose(self) -> None:
-        """Hang up, if an answer is still coming; the shared connections stay."""
-        if self._response is not None:
-            await self._response.aclose()
+        """Close the shared connections."""
+        await self._shared.aclose()
 
-    async def _watched(self, request: httpx.Request) -> httpx.Response:
-        limits = {**request.extensions.get("timeout", {}), "connect": self._connect_timeout_s}
-        request.extensions = {**request.extensions, "timeout": limits}
+
+class _Watched:
+    """One request of a call that is watched."""
+
+    def __init__(self, shared: httpx.AsyncBaseTransport, seen: Seen) -> None:
+        self._shared = shared
+        self._seen = seen
+
+    async def send(self, request: httpx.Request) -> httpx.Response:
         seen = self._seen
+        limits = {**request.extensions.get("timeout", {}), "connect": seen.connect_timeout_s}
+        request.extensions = {**request.extensions, "timeout": limits}
         seen.requests += 1
         seen.on_request()
         bare = await self._shared.handle_async_request(request)
         seen.status, seen.retry_after_s = bare.status_code, retry_after_s(bare.headers)
         seen.format = format_of(request.url.path) if bare.is_success else None
         # Wrapped, so that its bytes come decoded.
-        self._response = response = httpx.Response(
-            bare.status_code, headers=bare.headers, stream=bare.stream, request=request
-        )
+        response = httpx.Response(bare.status_code, headers=bare.headers, stream=bare.stream, request=request)
+        seen.hang_up = response.aclose
         if seen.is_error:
             return _again(response, content=await self._beginning(response))
         if response.has_redirect_location and not _is_same_place(request.url, response.headers["location"]):
@@ -94,7 +110,7 @@ class Wire(httpx.AsyncBaseTransport):
         media_type = response.headers.get("content-type", "").partition(";")[0].strip().lower()
         is_json = media_type.endswith(("/json", "+json"))
         is_lines = self._seen.format is not None and self._seen.format.is_lines
-        if self._stream and (media_type in STREAM_TYPES or (is_json and is_lines)):
+        if self._seen.is_streamed and (media_type in STREAM_TYPES or (is_json and is_lines)):
             return _again(response, stream=_WatchedStream(response, self._seen))
         if media_type not in STREAM_TYPES and not is_json:
             await self._refuse(Fault.UNREADABLE)
@@ -132,7 +148,7 @@ class Wire(httpx.AsyncBaseTransport):
 
     async def _refuse(self, fault: Fault) -> None:
         self._seen.fault = fault
-        await self.aclose()
+        await self._seen.hang_up()
         raise WireFaultError(fault.name)
 
 
