@@ -77,8 +77,18 @@ def leaks(content: bytes) -> list[str]:
 # ---- what is configured -----------------------------------------------------------------------------------------------
 
 
-def provider(name: str, provider_type: str, base: str, key: str, **more: object) -> dict[str, object]:
-    return {"id": name, "name": name, "type": provider_type, "apiBase": base, "apiKey": key} | more
+def provider(name: str, provider_type: str, base: str, key: str, **more: Any) -> dict[str, object]:
+    """A provider that is asked once: tries wait for real in a kernel, and `several` has some."""
+    settings = {"maxRetries": 0, **more.pop("advancedSettings", {})}
+    return {
+        "id": name,
+        "name": name,
+        "type": provider_type,
+        "apiBase": base,
+        "apiKey": key,
+        "advancedSettings": settings,
+        **more,
+    }
 
 
 def config(url: str) -> dict[str, object]:
@@ -99,13 +109,22 @@ def config(url: str) -> dict[str, object]:
         provider("proxied", "openai", f"{url}/v1", literal, advancedSettings={"proxy": proxy}),
         provider("hasty", "openai", f"{url}/v1", literal, advancedSettings={"timeout": 0.4}),
         provider("unreachable", "openai", "http://127.0.0.1:9/v1", literal),
+        provider(
+            "several",
+            "openai",
+            f"{url}/v1",
+            literal,
+            apiKeys=[{"id": "two", "key": variable}],
+            advancedSettings={"maxRetries": 1},
+        ),
         provider("disabled", "openai", f"{url}/v1", literal, enabled=False),
         provider("unset", "openai", f"{url}/v1", literal + "${CANARY_UNSET}"),
     ]
     models = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.0-flash"}
-    endpoints = [
+    endpoints: list[dict[str, Any]] = [
         {"id": one["id"], "providerId": one["id"], "model": models.get(str(one["id"]), "gpt-4o")} for one in providers
     ]
+    next(one for one in endpoints if one["id"] == "several")["fallback"] = ["environment", "nobody"]
     return {"version": 1, "providers": providers, "endpoints": endpoints, "defaultEndpoint": "literal"}
 
 
@@ -125,6 +144,7 @@ def answer(received: Received) -> Answer:
         "STALL": Answer(said, pieces=7, stall_after=len(said) // 14),
         "CUT": Answer(said, pieces=9, cut_after=4),
         "BREAK": Answer(said, pieces=9, error_after=4),
+        "BUSY": Answer(status=429, body=refusal, headers={"Retry-After": "0"}),
         "GARBLE": Answer(body=f"<html>{said}"),
         "HALVES": Answer(said, pieces=23),
         "SMALL": Answer(said, pieces=7),
@@ -185,6 +205,14 @@ SHOWN = (
     "%ccw cli -p 'SMALL' --model environment --out kept",
     "kept",
 )
+RECORDED = (
+    "%ccw history -n 500",
+    "_.to_csv()",
+    "%ccw history show 1",
+    "[print(workspace.journal.get(entry.id)) for entry in workspace.journal.calls()]",
+    "%ccw stats",
+    "workspace.journal, vars(workspace.journal)",
+)
 HELD_IN_FRAMES = """
 def broken():
     store = workspace.config
@@ -223,6 +251,9 @@ def failing_cells(refused: Sequence[str]) -> list[str]:
             for prompt in ("CUT", "BREAK", "GARBLE")
         ),
         asked("hasty", "STALL"),
+        asked("several", "REFUSE"),
+        asked("several", "BUSY"),
+        asked("several", "CUT", "--retry-cut"),
         *(asked(endpoint, "Hello?") for endpoint in ("unreachable", "proxied", "disabled", "unset", "nobody")),
         asked("environment", "REFUSE", "--no-stream"),
         INTERRUPTED,
@@ -247,6 +278,7 @@ def cells() -> list[str]:
         "os.environ['CCW_DEBUG'] = '1'",
         *failing_cells(("literal", "escaped", "headers", "anthropic", "google")),
         "failed.raise_for_error()",
+        *RECORDED,
         "del os.environ['CCW_DEBUG']",
         NOTHING_EXPORTED,
     ]
@@ -256,6 +288,9 @@ COMMANDS = {
     "status": (["status"], {}),
     "providers": (["providers"], {}),
     "endpoints": (["endpoints"], {}),
+    "history": (["history", "-n", "500"], {}),
+    "history of one": (["history", "20"], {}),
+    "stats": (["stats"], {}),
     "answer": (["cli", "-p", "@notes.md SMALL", "--model", "headers"], {"LITELLM_LOG": "DEBUG"}),
     "refused": (["cli", "-p", "REFUSE", "--model", "environment"], {}),
     "refused, debugged": (["cli", "-p", "REFUSE", "--model", "escaped"], {"CCW_DEBUG": "1", "LITELLM_LOG": "DEBUG"}),
@@ -380,6 +415,12 @@ def test_nothing_was_exported(evidence: Evidence) -> None:
         pytest.param(WITH_LOCALS, "dumped = ", id="captured-locals"),
         pytest.param(INTERRUPTED, "KeyboardInterrupt", id="interrupt"),
         pytest.param(asked("hasty", "STALL"), "did not finish within 0.4 s", id="timeout"),
+        pytest.param(
+            asked("several", "REFUSE"), "environment: openai refused the key", id="several keys, and a fallback"
+        ),
+        pytest.param(asked("several", "BUSY"), "is limiting requests (429)", id="retries"),
+        pytest.param("%ccw history -n 500", "several", id="history"),
+        pytest.param("%ccw stats", "anthropic", id="stats"),
         pytest.param(asked("disabled", "Hello?"), "is disabled", id="disabled"),
         pytest.param(asked("unset", "Hello?"), "CANARY_UNSET is not set", id="unset"),
         pytest.param(asked("proxied", "Hello?"), "cannot be reached", id="proxy"),
