@@ -85,11 +85,11 @@ class Executor:
                 prepared = self._prepare(run, endpoint_id, emit)
                 if prepared is not None:
                     worker.watch(partial(_ask, run, prepared), emit, idle)
+            return self._keep(run)
         except BaseException as reason:
             run.broken_off(reason)
             self._keep(run)
             raise
-        return self._keep(run)
 
     async def aexecute(self, request: Request, on_output: OnOutput | None = None) -> Reply:
         """The same, awaited; `on_output` is called on the awaiting loop."""
@@ -100,11 +100,11 @@ class Executor:
                 prepared = await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
                 if prepared is not None:
                     await asyncio.wrap_future(worker.submit(_ask(run, prepared, emit)))
+            return await asyncio.to_thread(self._record, run)
         except BaseException as reason:
             run.broken_off(reason)
-            self._keep(run)
+            self._record(run)
             raise
-        return await asyncio.to_thread(self._keep, run)
 
     def _prepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
         """The call to one endpoint; None where it cannot be asked, which the run then knows."""
@@ -120,15 +120,20 @@ class Executor:
         return prepared
 
     def _keep(self, run: Run) -> Reply:
-        """Record what came of a request, before anybody is told that it ended."""
-        self.last_reply = reply = run.reply()
-        kept = self._journal_mode()
-        if kept != "off":
-            self._journal.append(account.record(run, reply, with_text=kept == "full"))
-        trouble = self._journal.take_trouble()
-        if trouble:
-            self.last_reply = reply = replace(reply, warnings=(trouble,))
-        return reply
+        """Record a request in a thread that no interrupt reaches; one that strikes here finds it recorded."""
+        return worker.submit(asyncio.to_thread(self._record, run)).result()
+
+    def _record(self, run: Run) -> Reply:
+        """Record what came of a request, once, before anybody is told that it ended."""
+        with run.recording:
+            if run.recorded is None:
+                reply = run.reply()
+                kept = self._journal_mode()
+                if kept != "off":
+                    self._journal.append(account.record(run, reply, with_text=kept == "full"))
+                trouble = self._journal.take_trouble()
+                run.recorded = self.last_reply = replace(reply, warnings=(trouble,)) if trouble else reply
+            return run.recorded
 
     def _journal_mode(self) -> str:
         """What is recorded; nothing where the config cannot be read, since it may say so."""
@@ -142,6 +147,7 @@ async def _ask(run: Run, prepared: Prepared, emit: OnOutput) -> None:
     """Ask one endpoint, on the worker's loop; a failure is left with the run."""
     try:
         await Tries(prepared, run.progress, emit, retry_cut=run.request.retry_cut).answer()
+        run.answered()
     except CcwError as error:
         run.failed(error)
 

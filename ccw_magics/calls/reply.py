@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from dataclasses import dataclass, field
 from itertools import groupby
 from typing import Self
@@ -99,7 +100,8 @@ class Reply:
     def raise_for_error(self) -> Self:
         """Return this reply, or raise the typed error of a call that failed."""
         if self.failure is not None:
-            raise self.failure
+            # A copy: raising hangs frames on an error, and the reply would keep them, and all in them, alive.
+            raise copy(self.failure) from self.failure.__cause__
         return self
 
     def __repr__(self) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
@@ -40,12 +41,17 @@ class Run:
         request: What was asked.
         progress: What has come.
         asked_at: When, in UTC.
+        recording: Held by whoever records it.
+        recorded: Its reply, once that is in the journal.
     """
 
     request: Request
     progress: Progress = field(default_factory=Progress)
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
+    recording: threading.Lock = field(default_factory=threading.Lock)
+    recorded: Reply | None = None
     _asked: list[_Asked] = field(default_factory=list)
+    _is_answered: bool = False
 
     def endpoint_ids(self, emit: OnOutput) -> Iterator[str | None]:
         """Whom to ask, one after the other, until one answers; None is the default endpoint."""
@@ -68,6 +74,10 @@ class Run:
         """The call to the endpoint at hand is complete."""
         self._asked[-1].prepared = prepared
 
+    def answered(self) -> None:
+        """The answer is complete; what breaks off after that is no longer the request."""
+        self._is_answered = True
+
     def failed(self, error: CcwError) -> None:
         """The endpoint at hand could not be asked, or did not answer."""
         asked = self._asked[-1]
@@ -78,6 +88,8 @@ class Run:
 
     def broken_off(self, reason: BaseException) -> None:
         """The caller was interrupted, or what it called with the output raised something."""
+        if self._is_answered:
+            return
         is_interrupt = isinstance(reason, (KeyboardInterrupt, asyncio.CancelledError))
         at_hand = self._asked[-1] if self._asked else _Asked(self.request.endpoint_id or "")
         at_hand.error = CallInterrupted(INTERRUPTED) if is_interrupt else CcwError(f"broken off: {reason}")

@@ -12,19 +12,13 @@ from ccw_magics.cli.tree import AskOptions, tree
 from ccw_magics.config.models import RESERVED_VERBS
 from ccw_magics.errors import CcwError
 from ccw_magics.notebook.display import ReplyDisplay, reply_display
+from ccw_magics.notebook.interrupted import Interrupted
 from ccw_magics.stats import Table
 from ccw_magics.workspace import Workspace
 
 if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
-
-
-class Interrupted(KeyboardInterrupt):
-    """A KeyboardInterrupt that IPython shows in one line instead of a screen of frames; it stops Run All likewise."""
-
-    def _render_traceback_(self) -> list[str]:
-        return ["KeyboardInterrupt: interrupted; what had come is kept in `_` and under the --out name"]
 
 
 class NotebookDoor:
@@ -79,29 +73,29 @@ class NotebookDoor:
 
     def ask(self, request: Request, options: AskOptions) -> Reply:
         """Run a request with the answer shown as it comes; raises the reply's error, so that Run All stops."""
-        view = reply_display(self._shell, raw=options.raw)
+        view, executor = reply_display(self._shell, raw=options.raw), self.workspace.executor
         try:
-            reply = self.workspace.executor.execute(request, view.add, view.tick)
+            reply = executor.execute(request, view.add, view.tick)
+            self._bind(reply, options, view, raises=not reply.success)
         except KeyboardInterrupt:
-            partial = self.workspace.executor.last_reply
-            if partial is not None:
-                self._bind(partial, options, view)
+            if executor.last_reply is not None:
+                self._bind(executor.last_reply, options, view, raises=True)
             raise
-        self._bind(reply, options, view)
         return reply.raise_for_error()
 
     def note(self, text: str) -> None:
         """Print a line of a verb's own."""
         click.echo(text)
 
-    def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay) -> None:
-        if view.has_shown or reply.success or reply.output:
-            view.finish(reply)
+    def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay, *, raises: bool) -> None:
+        """Give the reply its names first, so that an interrupt which strikes here loses none of it."""
         self._just_shown = reply
-        if not reply.success:
-            self._shell.displayhook.update_user_ns(reply)  # as `_`: what raises returns nothing
         if options.out:
             self._shell.user_ns[options.out] = reply
+        if raises:  # and so returns nothing
+            self._shell.displayhook.update_user_ns(reply)
+        if view.has_shown or reply.success or reply.output:
+            view.finish(reply)
 
     def _draw(self, frame: pd.DataFrame) -> None:
         """Show a chart above the table, where matplotlib is installed, and pictures can be shown."""

@@ -6,12 +6,15 @@ Nothing but IPython is imported here before a magic runs: loading the extension 
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from ccw_magics.errors import CcwError
+from ccw_magics.notebook.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from ccw_magics.notebook.door import NotebookDoor
@@ -33,13 +36,24 @@ class CcwMagics(Magics):
     @line_magic("ccw")  # type: ignore[arg-type]  # IPython annotates what it decorates as Never
     def line(self, line: str) -> Any:
         """`%ccw VERB ...`; alone, it shows where things stand. `%ccw help` lists the verbs."""
-        return self._door.verb(_words(line))
+        with _interrupts():
+            return self._door.verb(_words(line))
 
     @no_var_expand
     @cell_magic("ccw")  # type: ignore[arg-type]  # likewise
     def cell(self, line: str, body: str) -> Any:
         """`%%ccw [ENDPOINT] [OPTIONS]`: ask an endpoint the question in the cell's body."""
-        return self._door.cell(_words(line), body)
+        with _interrupts():
+            return self._door.cell(_words(line), body)
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """Show an interrupt in one line, also one that strikes the first cell's imports: their frames take a second."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise Interrupted from None
 
 
 def _words(line: str) -> list[str]:

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import json
+import os
 import pickle
+import signal
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -14,6 +18,7 @@ import pytest
 from wire_server import Answer, WireServer
 
 from ccw_magics import Workspace
+from ccw_magics.calls import account
 from ccw_magics.errors import ContextTooLarge, EndpointNotFound, ProviderError, SecretMissing
 
 KEY = "sk-canary-0123456789abcdef"
@@ -299,3 +304,80 @@ def test_a_slow_reading_of_files_says_how_far_it_has_come(
     notes: list[str] = []
     workspace.run("@*.txt Why?", on_output=lambda kind, text: notes.append(text) if kind == "stderr" else None)
     assert "reading files: 100 of 250" in notes
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="a process cannot interrupt itself there")
+def test_an_interrupt_while_the_call_is_recorded_loses_neither_record_nor_reply(
+    workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    record = account.record
+
+    def interrupted(*arguments: Any, **named: Any) -> Any:
+        os.kill(os.getpid(), signal.SIGINT)
+        return record(*arguments, **named)
+
+    monkeypatch.setattr(account, "record", interrupted)
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            workspace.run("Hi")
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert [entry.call.outcome for entry in workspace.journal.calls()] == ["ok"]
+    assert workspace.executor.last_reply is not None
+    assert workspace.executor.last_reply.output == "Hello from the wire."
+
+
+def test_every_call_is_recorded_as_it_ended(workspace: Workspace, wire: WireServer) -> None:
+    wire.answers(
+        Answer("Yes.", input_tokens=1000, cached_tokens=400, output_tokens=10),
+        Answer(status=401),
+        Answer(pieces=["one ", "two"], cut_after=1),
+    )
+    workspace.run("@a.py Why?")
+    workspace.run("Refused?")
+    workspace.run("Cut?")
+    workspace.run("@/etc/hostname ?")
+    outside, cut, refused, answered = (workspace.journal.get(entry.id) for entry in workspace.journal.calls())
+    assert answered is not None
+    assert refused is not None
+    assert cut is not None
+    assert outside is not None
+    call = answered.call
+    assert (call.endpoint, call.provider, call.model, call.mode) == ("wired", "openai", "gpt-4o", "analysis")
+    assert (call.files, call.prompt, call.answer, call.outcome) == (("a.py",), "@a.py Why?", "Yes.", "ok")
+    assert (call.input_tokens, call.cached_tokens, call.output_tokens) == (1000, 400, 10)
+    assert call.cost_usd == pytest.approx(600 * 2.5e-6 + 400 * 1.25e-6 + 10 * 10e-6)
+    assert call.uncached_cost_usd == pytest.approx(1000 * 2.5e-6 + 10 * 10e-6)
+    assert (call.key, call.retries, len(call.pack_hash)) == ("sk-…def", 0, 64)
+    assert (refused.call.outcome, refused.call.cost_usd, refused.call.answer) == ("ProviderError", None, "")
+    assert (cut.call.outcome, cut.call.answer) == ("ProviderError", "one ")
+    assert (outside.call.outcome, outside.call.pack_hash) == ("PatternError", "")
+
+
+@pytest.mark.parametrize(("mode", "rows", "prompt"), [("full", 1, "Hi"), ("meta", 1, None), ("off", 0, None)])
+def test_the_config_says_what_is_recorded(
+    workspace: Workspace, wire: WireServer, mode: str, rows: int, prompt: str | None
+) -> None:
+    data = json.loads(workspace.config.path.read_text())
+    workspace.config.path.write_text(json.dumps({**data, "journal": mode}))
+    workspace.run("Hi")
+    entries = workspace.journal.calls(with_text=True)
+    assert len(entries) == rows
+    assert [entry.call.prompt for entry in entries] == [prompt] * rows
+
+
+def test_a_journal_that_cannot_be_written_is_a_remark(workspace: Workspace, wire: WireServer) -> None:
+    (workspace.root / ".ccw" / "journal").write_text("in the way")
+    reply = workspace.run("Hi")
+    assert reply.success
+    assert "not recorded" in reply.remarks()[0]
+
+
+def test_a_raised_error_leaves_the_reply_light(workspace: Workspace, wire: WireServer) -> None:
+    wire.answers(Answer(status=401))
+    reply = workspace.run("Hi")
+    with pytest.raises(ProviderError):
+        reply.raise_for_error()
+    assert reply.failure is not None
+    assert reply.failure.__traceback__ is None
