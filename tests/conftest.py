@@ -32,12 +32,15 @@ def home(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPat
 
 
 @pytest.fixture(autouse=True)
-def no_waits() -> Iterator[None]:
-    """Tries follow each other at once; how many there are stays as it is."""
-    import stamina
+def rests_s(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Tries follow each other at once: the waits between them, in seconds, are listed here instead."""
+    rests: list[float] = []
 
-    with stamina.set_testing(True, attempts=1000, cap=True):
-        yield
+    async def rest(seconds: float) -> None:
+        rests.append(seconds)
+
+    monkeypatch.setattr("ccw_magics.calls.retry.rest", rest)
+    return rests
 
 
 @pytest.fixture

@@ -45,10 +45,18 @@ def record(run: Run, reply: Reply, *, with_text: bool) -> Call:
         fallback_from=reply.fallback_from,
         key=reply.key,
         outcome=_outcome(reply),
-        error=reply.failure.message if reply.failure is not None else "",
+        error=_error(reply, with_text=with_text),
         prompt=request.prompt if with_text else None,
         answer=reply.output if with_text else None,
     )
+
+
+def _error(reply: Reply, *, with_text: bool) -> str:
+    """The error's message; where texts are not to be kept its status alone, since providers quote the prompt."""
+    if reply.failure is None:
+        return ""
+    status = getattr(reply.failure, "status", None)
+    return reply.failure.message if with_text else f"status {status}" if status else ""
 
 
 def _outcome(reply: Reply) -> str:

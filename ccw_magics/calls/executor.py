@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from traceback import format_exception
 
 from ccw_magics.calls import account, worker
+from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.packing import pack_request
 from ccw_magics.calls.preparation import Prepared, prepare
 from ccw_magics.calls.reply import Reply
@@ -16,6 +19,7 @@ from ccw_magics.calls.retry import Tries
 from ccw_magics.calls.routing import route
 from ccw_magics.calls.run import Run
 from ccw_magics.calls.worker import OnIdle, OnOutput
+from ccw_magics.config.credentials import redact
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack
@@ -88,7 +92,9 @@ class Executor:
             return self._keep(run)
         except BaseException as reason:
             run.broken_off(reason)
-            self._keep(run)
+            self.last_reply = run.reply()
+            with suppress(TimeoutError):  # it goes on where it takes longer
+                self._keep(run, worker.CLOSE_S)
             raise
 
     async def aexecute(self, request: Request, on_output: OnOutput | None = None) -> Reply:
@@ -99,11 +105,11 @@ class Executor:
             for endpoint_id in run.endpoint_ids(emit):
                 prepared = await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
                 if prepared is not None:
-                    await asyncio.wrap_future(worker.submit(_ask(run, prepared, emit)))
+                    await worker.watch_async(_ask(run, prepared, emit))
             return await asyncio.to_thread(self._record, run)
         except BaseException as reason:
             run.broken_off(reason)
-            self._record(run)
+            await asyncio.to_thread(self._record, run)
             raise
 
     def _prepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
@@ -119,9 +125,9 @@ class Executor:
         run.is_ready(prepared)
         return prepared
 
-    def _keep(self, run: Run) -> Reply:
+    def _keep(self, run: Run, timeout_s: float | None = None) -> Reply:
         """Record a request in a thread that no interrupt reaches; one that strikes here finds it recorded."""
-        return worker.submit(asyncio.to_thread(self._record, run)).result()
+        return worker.submit(asyncio.to_thread(self._record, run)).result(timeout_s)
 
     def _record(self, run: Run) -> Reply:
         """Record what came of a request, once, before anybody is told that it ended."""
@@ -150,6 +156,21 @@ async def _ask(run: Run, prepared: Prepared, emit: OnOutput) -> None:
         run.answered()
     except CcwError as error:
         run.failed(error)
+    except Exception as error:  # noqa: BLE001 - a fault of ours ends the call, not the notebook
+        run.failed(_fault(error, prepared))
+
+
+class _FaultTrace(Exception):
+    """A trace as text; never raised, only chained, to be read with CCW_DEBUG=1."""
+
+
+def _fault(error: Exception, prepared: Prepared) -> CcwError:
+    """A fault of ours as an error; not chained, since its frames hold keys."""
+    secrets = [*secrets_of(prepared.call), *(key.key for key in prepared.keys if key.key)]
+    said = redact("".join(format_exception(error)), secrets)
+    fault = CcwError(f"ccw_magics itself failed: {said.strip().splitlines()[-1]}", hint="CCW_DEBUG=1 shows the trace.")
+    fault.__cause__ = _FaultTrace(said)
+    return fault
 
 
 def _on_loop(loop: asyncio.AbstractEventLoop, tell: OnOutput) -> OnOutput:

@@ -60,7 +60,7 @@ async def hear(
                     case Note(text):
                         emit("stderr", text)
                     case Done():
-                        progress.done = event
+                        progress.ends.append(event)
                 wait = _wait_after(event, call, settings)
     finally:
         _pass_on(redactor.flush(), progress, emit)

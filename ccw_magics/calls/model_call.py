@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
+
+from pydantic import ValidationError
 
 from ccw_magics.backends.base import ModelCall
 from ccw_magics.calls.keys import Key, candidates
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
 from ccw_magics.config.credentials import Secret, resolve
-from ccw_magics.config.models import STANDARD_KEY_NAMES, Provider
+from ccw_magics.config.models import STANDARD_KEY_NAMES, Params, Provider
 from ccw_magics.config.resolution import resolved
 from ccw_magics.context.pack import Pack
-from ccw_magics.errors import SecretMissing
+from ccw_magics.errors import ConfigError, SecretMissing
 
 KEYLESS_TYPES: Final = frozenset({"local", "ollama", "custom"})
 """Provider types whose servers commonly ask for no key."""
@@ -44,7 +46,7 @@ def build_call(route: Route, request: Request) -> ModelCall:
         timeout_s=settings.timeout,
         connect_timeout_s=settings.connect_timeout,
         stream=request.stream,
-        params={**endpoint.params.chosen(), **request.params},
+        params=_params({**endpoint.params.chosen(), **request.params}),
     )
 
 
@@ -57,8 +59,8 @@ def with_context(call: ModelCall, pack: Pack, slots_dir: Path | None, *, kept: b
     return replace(call, blocks=pack.blocks, tail=pack.tail, blocks_before=pack.kept_before, slots_dir=slots_dir)
 
 
-def usable_keys(provider: Provider) -> dict[Key, Secret | None]:
-    """The provider's keys with what they stand for; `NO_KEY` alone where it needs none.
+def usable_keys(provider: Provider) -> tuple[Key, ...]:
+    """The provider's keys, references resolved; `NO_KEY` alone where it needs none.
 
     Of several keys, one whose variable is not set is left out.
 
@@ -67,16 +69,16 @@ def usable_keys(provider: Provider) -> dict[Key, Secret | None]:
     """
     keys = candidates(provider)
     if not keys and provider.type in KEYLESS_TYPES:
-        return {NO_KEY: None}
-    found: dict[Key, Secret | None] = {}
+        return (NO_KEY,)
+    found: list[Key] = []
     missing: SecretMissing | None = None
     for key in keys:
         try:
-            found[key] = resolve(key.key, f"provider {provider.id}")
+            found.append(replace(key, key=resolve(key.key, f"provider {provider.id}")))
         except SecretMissing as error:
             missing = missing or error
     if found:
-        return found
+        return tuple(found)
     raise missing or _no_key(provider)
 
 
@@ -86,6 +88,16 @@ def secrets_of(call: ModelCall) -> Iterator[Secret]:
     for secret in (call.api_key, call.proxy):
         if secret is not None:
             yield secret
+
+
+def _params(given: Mapping[str, Any]) -> dict[str, Any]:
+    try:
+        return Params.model_validate(given).chosen()
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+    name = ".".join(map(str, first["loc"]))
+    known = ", ".join(Params.model_fields)
+    raise ConfigError(f"model parameter {name}: {first['msg']}", hint=f"Known are {known}.")
 
 
 def _sendable(text: str) -> str:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -18,7 +17,6 @@ from ccw_magics.calls.packing import pack_request
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
 from ccw_magics.calls.worker import OnOutput
-from ccw_magics.config.credentials import Secret
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack
 from ccw_magics.context.patterns import extract_patterns
@@ -38,7 +36,7 @@ class Prepared:
         route: Endpoint and provider.
         owner: Whose limits and keys these are: the config file and the provider's id.
         call: Without its key.
-        keys: The keys to choose from, each with what it stands for; never empty.
+        keys: The keys to choose from, references resolved; never empty.
         backend: Who answers.
         pack: What is sent along; None where the prompt has no reference.
     """
@@ -46,7 +44,7 @@ class Prepared:
     route: Route
     owner: str
     call: ModelCall
-    keys: Mapping[Key, Secret | None]
+    keys: tuple[Key, ...]
     backend: Backend
     pack: Pack | None
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields, replace
 
-from ccw_magics.backends.base import Done
+from ccw_magics.backends.base import Done, Usage
 from ccw_magics.calls.reply import Attempt
 
 
@@ -17,20 +18,32 @@ class Progress:
         started: When the request began, on `time.perf_counter`'s clock.
         pieces: The answer until now.
         first_token_s: Seconds until the first piece; None before it.
-        done: The account at the end of the answer.
+        ends: The account of each try that came to one, in order.
         attempts: The tries that ended, whatever their outcome.
     """
 
     started: float = field(default_factory=time.perf_counter)
     pieces: list[str] = field(default_factory=list)
     first_token_s: float | None = None
-    done: Done = field(default_factory=Done)
+    ends: list[Done] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
 
     @property
     def elapsed_s(self) -> float:
         """Seconds since the request began."""
         return time.perf_counter() - self.started
+
+    def total(self) -> Done:
+        """The account of all tries together: each was paid for. Model and end are those of the last."""
+        if not self.ends:
+            return Done()
+        usages = [end.usage for end in self.ends if end.usage is not None]
+        return replace(
+            self.ends[-1],
+            usage=_together(usages),
+            cost_usd=_sum([end.cost_usd for end in self.ends]),
+            uncached_cost_usd=_sum([end.uncached_cost_usd for end in self.ends]),
+        )
 
     def add(self, text: str) -> None:
         """Take a piece of the answer."""
@@ -42,3 +55,16 @@ class Progress:
         """Drop what came of an answer that broke off, before it is asked for again."""
         self.pieces.clear()
         self.first_token_s = None
+
+
+def _together(usages: Sequence[Usage]) -> Usage | None:
+    """The tokens of several tries; None where none was told."""
+    if not usages:
+        return None
+    return Usage(*(sum(getattr(usage, field.name) for usage in usages) for field in fields(Usage)))
+
+
+def _sum(amounts: Sequence[float | None]) -> float | None:
+    """None where one of them is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from itertools import groupby
-from typing import Self
+from typing import ClassVar, Self
 
 from ccw_magics.backends.base import Usage
 from ccw_magics.context.pack import PackHandle
@@ -23,6 +23,9 @@ class Attempt:
         error: What went wrong, in one line; empty for success.
         waited_s: Seconds waited before this try, for a retry or for a limit.
     """
+
+    BROKEN_OFF: ClassVar = "broken off"
+    """The error of a try that was interrupted, or ran out of time."""
 
     endpoint: str
     key: str = ""
@@ -83,8 +86,8 @@ class Reply:
 
     @property
     def key(self) -> str:
-        """The key of the last try, masked; empty where there was none."""
-        return self.attempts[-1].key if self.attempts else ""
+        """The key of the last try at this endpoint, masked; empty where there was none."""
+        return next((tried.key for tried in reversed(self.attempts) if tried.endpoint == self.endpoint), "")
 
     @property
     def retries(self) -> int:
@@ -134,8 +137,8 @@ class Reply:
 
     def _failed_tries(self) -> Iterator[str]:
         """What went wrong before the outcome, in order; the same thing several times in one line."""
-        last = self.failure.message if self.failure is not None else ""
-        failed = ((tried.endpoint, tried.error) for tried in self.attempts if tried.error not in {"", last})
+        no_news = {"", Attempt.BROKEN_OFF, self.failure.message if self.failure is not None else ""}
+        failed = ((tried.endpoint, tried.error) for tried in self.attempts if tried.error not in no_news)
         for (endpoint, error), times in groupby(failed):
             count = len([*times])
             yield f"{endpoint}: {error}" + (f" ({count} times)" if count > 1 else "")

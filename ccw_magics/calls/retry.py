@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import random
 import time
+from collections.abc import Sequence
 from dataclasses import replace
 from functools import partial
 from typing import Final
 
-import stamina
-
+from ccw_magics.backends.base import Done, Usage
 from ccw_magics.calls.budget import require_fit
 from ccw_magics.calls.hearing import hear, late_error
 from ccw_magics.calls.keys import Key, cooldown_s, ring
@@ -28,7 +28,8 @@ JITTER_S: Final = 1.0
 """Waits of 0.5, 1, 2, ... seconds, and up to one second more, so that many callers do not come back at once."""
 RETRY_AFTER_JITTER: Final = 0.1
 """`Retry-After` is the least that is waited; up to a tenth of it is added, for the same reason."""
-BROKEN_OFF: Final = "broken off"
+LONGEST_REST_S: Final = 3600.0
+"""A key is passed over for an hour at most, whatever a server says: the kernel may run for weeks."""
 ASKED_AGAIN: Final = "\n\n---\n\n"
 """Stands between the part of an answer that broke off and the answer to the next try."""
 
@@ -74,36 +75,46 @@ class Tries:
         raise late_error(self._prepared.call, "did not finish", self._settings.timeout, "timeout")
 
     async def _try_until_done(self) -> None:
-        async for attempt in stamina.retry_context(
-            on=self._judge,
-            attempts=self._settings.max_retries + len(self._prepared.keys),
-            timeout=None,
-            wait_initial=BACKOFF_S,
-            wait_max=BACKOFF_MAX_S,
-            wait_jitter=JITTER_S,
-        ):
-            with attempt:
-                await self._try()
+        while True:
+            try:
+                return await self._try()
+            except ProviderError as error:
+                wait_s = self._wait_s(error)
+                if wait_s is None:
+                    raise
+            await rest(wait_s)
 
-    def _judge(self, error: Exception) -> bool | float:
-        """Whether to try again after an error, or after how many seconds."""
-        if not isinstance(error, ProviderError) or (self._progress.pieces and not self._retry_cut):
-            return False
-        if cooldown_s(error) is not None and self._has_another_key():
+    def _wait_s(self, error: ProviderError) -> float | None:
+        """After how many seconds to try again; None where nothing can be hoped for, or not in time."""
+        if self._progress.pieces and not self._retry_cut:
+            return None
+        left = [key for key in self._prepared.keys if key.id not in self._refused]
+        is_of_key = cooldown_s(error) is not None
+        if is_of_key and any(self._ring.cooling_s(key) <= 0 for key in left if key.id != self._last_key_id):
             self._note(error, "trying another key")
             return 0.0
-        wait_s = error.retry_after_s
-        is_over = self._retries >= self._settings.max_retries or (wait_s or 0.0) > self._remaining_s()
-        if is_over or not error.retryable:
-            return False
-        self._retries += 1
-        self._note(error, "asking again" if wait_s is None else f"asking again in {wait_s:,.0f} s")
-        # Nobody gains by guessing how long we wait.
-        return True if wait_s is None else wait_s * (1 + random.uniform(0, RETRY_AFTER_JITTER))  # noqa: S311
+        has_hope = error.retryable or (is_of_key and bool(left))
+        if not has_hope or self._retries >= self._settings.max_retries:
+            return None
+        wait_s = self._asked_s(error, left if is_of_key else [])
+        if wait_s is not None and wait_s > self._remaining_s():
+            return None
+        return self._back_off(error, wait_s)
 
-    def _has_another_key(self) -> bool:
-        left = (key for key in self._prepared.keys if key.id not in {*self._refused, self._last_key_id})
-        return any(self._ring.cooling_s(key) <= 0 for key in left)
+    def _asked_s(self, error: ProviderError, left: Sequence[Key]) -> float | None:
+        """The wait that the provider asks for; with several keys, until the first of them may be used."""
+        if len(self._prepared.keys) > 1 and left and (error.retry_after_s is not None or not error.retryable):
+            return min(self._ring.cooling_s(key) for key in left)
+        return error.retry_after_s
+
+    def _back_off(self, error: ProviderError, asked_s: float | None) -> float:
+        least_s = min(BACKOFF_S * 2.0**self._retries, BACKOFF_MAX_S)
+        self._retries += 1
+        self._note(error, "asking again" if asked_s is None else f"asking again in {asked_s:,.0f} s")
+        # Nobody gains by guessing how long we wait.
+        if asked_s is None:
+            return least_s + random.uniform(0, JITTER_S)  # noqa: S311
+        return max(least_s, asked_s * (1 + random.uniform(0, RETRY_AFTER_JITTER)))  # noqa: S311
 
     def _remaining_s(self) -> float:
         due = self._deadline.when()
@@ -117,7 +128,7 @@ class Tries:
         if self._progress.pieces:
             self._emit("stdout", ASKED_AGAIN)
             self._progress.begin_anew()
-        key, error = self._choose(), BROKEN_OFF
+        key, error = self._choose(), Attempt.BROKEN_OFF
         self._last_key_id, self._began = key.id, time.perf_counter()
         try:
             await self._ask(key)
@@ -130,28 +141,27 @@ class Tries:
             self._record(key, error)
 
     def _choose(self) -> Key:
-        keys = tuple(self._prepared.keys)
+        keys = self._prepared.keys
         chosen = self._ring.choose(keys, self._prepared.route.provider.routing_strategy, exclude=self._refused)
         return chosen or keys[0]
 
     def _cool(self, key: Key, failure: CcwError) -> None:
         seconds = cooldown_s(failure) if isinstance(failure, ProviderError) else None
         if isinstance(failure, ProviderError) and seconds is not None:
-            self._ring.cool(key, seconds)
+            self._ring.cool(key, min(seconds, LONGEST_REST_S))
             if not failure.retryable:
                 self._refused.add(key.id)
 
     def _record(self, key: Key, error: str) -> None:
-        secret = self._prepared.keys[key]
-        waited_s = self._began - self._ended
-        endpoint = self._prepared.route.endpoint.id
-        self._progress.attempts.append(Attempt(endpoint, "" if secret is None else str(secret), error, waited_s))
+        endpoint, waited_s = self._prepared.route.endpoint.id, self._began - self._ended
+        self._progress.attempts.append(Attempt(endpoint, str(key.key) if key.key else "", error, waited_s))
         self._ended = time.perf_counter()
 
     async def _ask(self, key: Key) -> None:
         prepared, progress = self._prepared, self._progress
-        call = replace(prepared.call, api_key=prepared.keys[key])
-        secrets = [*secrets_of(call), *(secret for secret in prepared.keys.values() if secret is not None)]
+        call = replace(prepared.call, api_key=key.key or None)
+        secrets = [*secrets_of(call), *(known.key for known in prepared.keys if known.key)]
+        before = len(progress.ends)
         with await self._ticket() as ticket, self._ring.using(key) as use:
             self._began = time.perf_counter()
             progress.first_token_s = None
@@ -159,8 +169,9 @@ class Tries:
             try:
                 await hear(prepared.backend, call, self._settings, secrets, progress, self._emit, leaves)
             finally:
-                use.first_token_s, use.cost_usd = self._first_token_s(), progress.done.cost_usd
-                self._settle(ticket)
+                end = progress.ends[-1] if len(progress.ends) > before else Done()
+                use.first_token_s, use.cost_usd = self._first_token_s(), end.cost_usd
+                self._settle(ticket, end.usage)
 
     def _first_token_s(self) -> float | None:
         """Seconds from the asking, not from the request's begin: what a key is judged by."""
@@ -188,9 +199,13 @@ class Tries:
         if self._deadline.when() is None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
 
-    def _settle(self, ticket: Ticket) -> None:
+    def _settle(self, ticket: Ticket, usage: Usage | None) -> None:
         """Put what was really used in place of the estimate."""
-        usage = self._progress.done.usage
         if ticket.sent_at is not None and usage is not None:
             ticket.settle(usage.input_tokens + usage.output_tokens)
             learn_output(self._output_owner, usage.output_tokens)
+
+
+async def rest(seconds: float) -> None:
+    """Wait between two tries."""
+    await asyncio.sleep(seconds)

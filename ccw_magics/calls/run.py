@@ -18,7 +18,6 @@ from ccw_magics.calls.routing import Route
 from ccw_magics.calls.worker import OnOutput
 from ccw_magics.errors import CallInterrupted, CcwError, ContextTooLarge, ProviderError, SecretMissing, ToolError
 
-INTERRUPTED: Final = "interrupted; what had come is kept"
 FALLS_BACK: Final = (ProviderError, ToolError, SecretMissing, ContextTooLarge)
 """Failures that another endpoint need not have."""
 
@@ -31,6 +30,7 @@ class _Asked:
     route: Route | None = None
     prepared: Prepared | None = None
     error: CcwError | None = None
+    tries_before: int = 0
 
 
 @dataclass
@@ -59,11 +59,13 @@ class Run:
         yield self.request.endpoint_id
         first = self._asked[0]
         for endpoint_id in first.route.endpoint.fallback if first.route is not None else ():
+            if any(endpoint_id == asked.endpoint_id for asked in self._asked):
+                continue
             failed = self._asked[-1].error
             if failed is None or self.progress.pieces or not isinstance(first.error, FALLS_BACK):
                 return
             emit("stderr", f"{failed.message}; asking {endpoint_id} instead")
-            self._asked.append(_Asked(endpoint_id))
+            self._asked.append(_Asked(endpoint_id, tries_before=len(self.progress.attempts)))
             yield endpoint_id
 
     def goes_to(self, route: Route) -> None:
@@ -83,7 +85,7 @@ class Run:
         asked = self._asked[-1]
         # Without its frames, which would keep the pack's text alive as long as the reply.
         asked.error = error.with_traceback(None)
-        if asked.prepared is None:
+        if len(self.progress.attempts) == asked.tries_before:
             self.progress.attempts.append(Attempt(asked.endpoint_id, error=error.message))
 
     def broken_off(self, reason: BaseException) -> None:
@@ -92,8 +94,11 @@ class Run:
             return
         is_interrupt = isinstance(reason, (KeyboardInterrupt, asyncio.CancelledError))
         at_hand = self._asked[-1] if self._asked else _Asked(self.request.endpoint_id or "")
-        at_hand.error = CallInterrupted(INTERRUPTED) if is_interrupt else CcwError(f"broken off: {reason}")
+        at_hand.error = self._interrupted() if is_interrupt else CcwError(f"broken off: {reason}")
         self._asked = [at_hand]
+
+    def _interrupted(self) -> CallInterrupted:
+        return CallInterrupted("interrupted; what had come is kept" if self.progress.pieces else "interrupted")
 
     @property
     def prepared(self) -> Prepared | None:
@@ -108,7 +113,7 @@ class Run:
 
     def reply(self) -> Reply:
         """What came of it; with an error that names what each fallback failed of, where all failed."""
-        asked, progress, done = self._subject, self.progress, self.progress.done
+        asked, progress, done = self._subject, self.progress, self.progress.total()
         pack = asked.prepared.pack if asked.prepared is not None else None
         return Reply(
             success=asked.error is None,
@@ -136,5 +141,6 @@ class Run:
         if asked.error is None or len(self._asked) == 1:
             return asked.error
         told = copy(asked.error)
+        told.__cause__ = asked.error.__cause__
         told.hint = f"{told.hint or ''} All that were asked: {others}".strip()
         return told

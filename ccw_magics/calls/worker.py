@@ -12,9 +12,8 @@ import os
 import queue
 import threading
 from collections.abc import Callable, Coroutine
-from concurrent.futures import CancelledError, Future
-from contextlib import suppress
-from typing import Any, Final, TypeVar
+from concurrent.futures import CancelledError, Future, wait
+from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
 OnOutput = Callable[[str, str], None]
@@ -79,6 +78,37 @@ def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
     return asyncio.run_coroutine_threadsafe(work, _running_loop())
 
 
+class _Job(Generic[T]):
+    """Work on the worker's loop that can be waited for to its very end, its clean-up after a cancellation included.
+
+    The future that `submit` returns is over as soon as it is cancelled, while its task still closes its socket.
+    """
+
+    def __init__(self, work: Coroutine[Any, Any, T]) -> None:
+        self.end: Future[T] = Future()
+        self.end.set_running_or_notify_cancel()  # so that nobody but the task ends it
+        self._loop = _running_loop()
+        self._task: asyncio.Task[T] | None = None
+        self._loop.call_soon_threadsafe(self._start, work)
+
+    def _start(self, work: Coroutine[Any, Any, T]) -> None:
+        self._task = self._loop.create_task(work)
+        self._task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[T]) -> None:
+        if task.cancelled():
+            self.end.set_exception(CancelledError())
+        elif (error := task.exception()) is not None:
+            self.end.set_exception(error)
+        else:
+            self.end.set_result(task.result())
+
+    def cancel(self) -> None:
+        """Ask it to end, and give it a moment to."""
+        self._loop.call_soon_threadsafe(lambda: self._task is not None and self._task.cancel())
+        wait([self.end], timeout=CLOSE_S)
+
+
 def watch(work: Callable[[OnOutput], Coroutine[Any, Any, T]], on_output: OnOutput, on_idle: OnIdle) -> T:
     """Run work on the worker's loop, and hand on here, in the caller's thread, what it emits, until it ends.
 
@@ -91,13 +121,23 @@ def watch(work: Callable[[OnOutput], Coroutine[Any, Any, T]], on_output: OnOutpu
         KeyboardInterrupt: After the work was cancelled, and had half a second to close its socket.
     """
     output: queue.SimpleQueue[tuple[str, str] | None] = queue.SimpleQueue()
-    task = submit(work(lambda kind, text: output.put((kind, text))))
-    task.add_done_callback(lambda _: output.put(None))
+    job = _Job(work(lambda kind, text: output.put((kind, text))))
+    job.end.add_done_callback(lambda _: output.put(None))
     try:
         _hand_on(output, on_output, on_idle)
-        return task.result()
+        return job.end.result()
     except BaseException:
-        _cancel(task)
+        job.cancel()
+        raise
+
+
+async def watch_async(work: Coroutine[Any, Any, T]) -> T:
+    """Run work on the worker's loop, awaited on another one; cancelled, it has half a second to close its socket."""
+    job = _Job(work)
+    try:
+        return await asyncio.wrap_future(job.end)
+    except asyncio.CancelledError:
+        await asyncio.to_thread(job.cancel)
         raise
 
 
@@ -111,9 +151,3 @@ def _hand_on(output: queue.SimpleQueue[tuple[str, str] | None], on_output: OnOut
         if item is None:
             return
         on_output(*item)
-
-
-def _cancel(task: Future[Any]) -> None:
-    task.cancel()
-    with suppress(CancelledError, TimeoutError, Exception):
-        task.result(timeout=CLOSE_S)

@@ -61,6 +61,9 @@ STANDARD_KEY_NAMES = {
 
 DEFAULT_CACHE_DIR = "~/.ccw/cache/context"
 
+WEIGHT_MAX = 1e6
+"""Largest weight of a key: shares finer than one in a million mean nothing, and the sum of all must stay finite."""
+
 
 def _camel(name: str) -> str:
     """`max_size_kb` to `maxSizeKB`, as CCW spells it."""
@@ -111,14 +114,14 @@ class ApiKeyEntry(_Model):
         id: Unique within the provider.
         key: The key or a reference to it.
         label: A name for display.
-        weight: Share of the calls under weighted routing.
+        weight: Share of the calls under weighted routing, up to `WEIGHT_MAX`.
         enabled: Whether the key is used.
     """
 
     id: Id
     key: Secret
     label: str | None = None
-    weight: Number = Field(default=1, ge=0)
+    weight: Number = Field(default=1, ge=0, le=WEIGHT_MAX)
     enabled: bool = True
 
 
@@ -130,7 +133,8 @@ class AdvancedSettings(_Model):
     """How a provider is called. All times are seconds.
 
     Attributes:
-        timeout: Until a try is given up, its last token included; CCW's default.
+        timeout: For a whole call, all its tries and the waits between them, from the moment that its first request
+            leaves; CCW's default.
         connect_timeout: Until there is a connection.
         first_token_timeout: Until the first sign of an answer; None for as long as `timeout` allows, since a model that
             reasons may think for minutes.
@@ -169,7 +173,7 @@ class Provider(_Model):
         api_base: The base URL, or None for the type's own.
         enabled: Whether its endpoints may be used.
         advanced_settings: How it is called.
-        api_keys: Several keys to take turns; `api_key`, where there is one, is the first of them.
+        api_keys: Several keys to take turns, ids unique; `api_key`, where there is one, is the first of them.
         routing_strategy: How they take turns; None for the first one that works, which keeps the provider's own cache
             of the context, since that belongs to a key's organization.
         created_at: ISO 8601, UTC, with milliseconds.
@@ -187,6 +191,11 @@ class Provider(_Model):
     routing_strategy: RoutingStrategy | None = None
     created_at: str | None = None
     updated_at: str | None = None
+
+    @model_validator(mode="after")
+    def _check_unique_keys(self) -> Self:
+        _check_unique("apiKeys", [entry.id for entry in self.api_keys])
+        return self
 
     def secrets(self) -> Iterator[Secret]:
         """Yield every key, header value and proxy, as they are: what must be redacted, what may hold references."""

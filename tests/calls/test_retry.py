@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +11,7 @@ import pytest
 from wire_server import Answer, WireServer
 
 from ccw_magics import Workspace
-from ccw_magics.errors import ContextTooLarge, ProviderError, SecretMissing
+from ccw_magics.errors import ConfigError, ContextTooLarge, ProviderError, SecretMissing
 
 KEYS = {"ONE": "sk-first-0123456789abcdef", "TWO": "sk-other-0123456789abcdef", "SIX": "sk-third-0123456789abcdef"}
 
@@ -295,3 +297,113 @@ def test_a_call_above_the_limit_of_tokens_is_refused(workspace: Workspace, wire:
     with pytest.raises(ProviderError, match="100"):
         _notes(workspace, "word " * 500)[0].raise_for_error()
     assert len(wire.requests) == 0
+
+
+def test_a_wait_is_never_shorter_than_the_growing_one(
+    workspace: Workspace, wire: WireServer, rests_s: list[float]
+) -> None:
+    _endpoint(workspace, wire)
+    wire.answers(
+        Answer(status=429, headers={"Retry-After": "0"}),
+        Answer(status=503),
+        Answer(status=429, headers={"Retry-After": "9"}),
+        Answer("At last."),
+    )
+    _notes(workspace)[0].raise_for_error()
+    assert rests_s[0] == 0.5
+    assert 1.0 <= rests_s[1] <= 2.0
+    assert 9.0 <= rests_s[2] <= 9.9
+
+
+def test_with_several_keys_the_wait_is_that_of_the_first_to_be_ready(
+    workspace: Workspace, wire: WireServer, rests_s: list[float]
+) -> None:
+    _endpoint(workspace, wire, apiKeys=[{"id": "b", "key": "${TWO}"}])
+    asked = iter(["1", "1000", None])
+
+    def answer(_: Any) -> Answer:
+        wish = next(asked)
+        return Answer("Yes.") if wish is None else Answer(status=429, headers={"Retry-After": wish})
+
+    wire.answers(answer)
+    _notes(workspace)[0].raise_for_error()
+    assert _used(wire) == [KEYS["ONE"], KEYS["TWO"], KEYS["ONE"]]
+    assert rests_s[0] == 0.0
+    assert 0.5 <= rests_s[1] <= 1.1
+
+
+def test_a_limited_key_is_waited_for_where_the_other_is_refused(workspace: Workspace, wire: WireServer) -> None:
+    _endpoint(workspace, wire, apiKeys=[{"id": "b", "key": "${TWO}"}])
+    wire.answers(Answer(status=429, headers={"Retry-After": "1"}), Answer(status=401), Answer("Yes."))
+    assert _notes(workspace)[0].raise_for_error().output == "Yes."
+    assert _used(wire) == [KEYS["ONE"], KEYS["TWO"], KEYS["ONE"]]
+
+
+def test_a_key_that_was_mended_is_used_at_once(
+    workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _endpoint(workspace, wire, **_several())
+    wire.answers(Answer(status=401), Answer("Yes."))
+    _notes(workspace)
+    monkeypatch.setenv("ONE", "sk-mended-0123456789abcdef")
+    _notes(workspace)
+    assert _used(wire)[-1] == "sk-mended-0123456789abcdef"
+
+
+def test_a_fallback_for_the_sake_of_the_window_is_told(workspace: Workspace, wire: WireServer) -> None:
+    _endpoint(workspace, wire, endpoint={"contextWindow": 100, "fallback": ["wired", "backup"]})
+    _endpoint(workspace, wire, "backup")
+    reply, _ = _notes(workspace, "word " * 500)
+    assert (reply.raise_for_error().endpoint, reply.fallback_from, reply.retries) == ("backup", "wired", 0)
+    assert [attempt.endpoint for attempt in reply.attempts] == ["wired", "backup"]  # not itself once more
+    assert workspace.journal.calls()[0].call.fallback_from == "wired"
+
+
+def test_a_cancelled_call_is_recorded_with_its_try(workspace: Workspace, wire: WireServer) -> None:
+    _endpoint(workspace, wire)
+    wire.answers(Answer(pieces=["one ", "two"], stall_after=1))
+
+    async def ask() -> None:
+        begun = asyncio.Event()
+        task = asyncio.ensure_future(workspace.arun("Hi", endpoint="wired", on_output=lambda *_: begun.set()))
+        await begun.wait()
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(ask())
+    entry = workspace.journal.get(workspace.journal.calls()[0].id)
+    assert entry is not None
+    assert (entry.call.outcome, entry.call.answer, entry.call.key) == ("interrupted", "one ", "sk-…def")
+
+
+@pytest.mark.parametrize("params", [{"max_tokens": "many"}, {"temperature": 7}, {"api_base": "http://127.0.0.1:1"}])
+def test_a_parameter_that_is_none_is_refused(workspace: Workspace, wire: WireServer, params: dict[str, Any]) -> None:
+    _endpoint(workspace, wire, advancedSettings={"tpm": 100_000})
+    with pytest.raises(ConfigError, match=next(iter(params))):
+        _notes(workspace, **params)[0].raise_for_error()
+    assert len(wire.requests) == 0
+
+
+def test_a_fault_of_ours_is_an_error_too(
+    workspace: Workspace, wire: WireServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _endpoint(workspace, wire)
+
+    def broken(*_: object) -> None:
+        raise ZeroDivisionError(KEYS["ONE"])
+
+    monkeypatch.setattr("ccw_magics.calls.retry.Tries._choose", broken)
+    reply, _ = _notes(workspace)
+    assert "ccw_magics itself failed: ZeroDivisionError" in (reply.error or "")
+    assert KEYS["ONE"] not in f"{reply.error}{reply.failure.__cause__}"
+
+
+def test_without_texts_no_error_quotes_the_prompt(workspace: Workspace, wire: WireServer) -> None:
+    _endpoint(workspace, wire)
+    data = json.loads(workspace.config.path.read_text())
+    workspace.config.path.write_text(json.dumps({**data, "journal": "meta"}))
+    wire.answers(Answer(status=400, body={"error": {"message": "bad prompt: a secret plan"}}))
+    reply, _ = _notes(workspace, "a secret plan")
+    assert "a secret plan" in (reply.error or "")
+    assert b"secret plan" not in b"".join(path.read_bytes() for path in (workspace.root / ".ccw" / "journal").iterdir())
