@@ -317,6 +317,31 @@ def test_many_that_begin_at_once_all_get_in(path: Path) -> None:
     assert len(read(Database(path, VERSIONS))) == 4
 
 
+@pytest.mark.parametrize("busy_s", [0, 5.0])
+def test_how_long_sqlite_waits_is_chosen_and_shrinking_always_waits(path: Path, busy_s: float) -> None:
+    notes = Database(path, VERSIONS, busy_s=busy_s)
+    add(notes, "a")
+    asked: list[str] = []
+    notes.connection.set_trace_callback(asked.append)
+    notes.shrink()
+    assert [words for words in asked if "busy" in words] == [
+        "PRAGMA busy_timeout = 5000",
+        f"PRAGMA busy_timeout = {int(busy_s * 1000)}",
+    ]
+    assert notes.connection.execute("PRAGMA busy_timeout").fetchone() == (busy_s * 1000,)
+
+
+def test_without_waiting_a_held_file_is_busy_at_once(path: Path) -> None:
+    first, second = Database(path, VERSIONS), Database(path, VERSIONS, busy_s=0)
+    add(first, "a")
+    add(second, "b")
+    with first.transaction(), pytest.raises(sqlite3.OperationalError) as caught:
+        add(second, "c")
+    assert is_busy(caught.value)
+    add(second, "d")
+    assert read(first) == ["a", "b", "d"]
+
+
 def test_what_was_deleted_is_gone_from_the_disk(path: Path) -> None:
     notes = Database(path, VERSIONS)
     add(notes, "canary" * 10_000)

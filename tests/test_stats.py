@@ -154,9 +154,10 @@ def test_dtypes_do_not_depend_on_what_is_recorded(project: Path, request: pytest
 
 
 # Of the three calls of the first day one has no figures: 1000 + 1000 tokens in, 600 of them cached, 0.5 - 0.125 saved.
-FIRST_DAY = (3, 1, 2000, 600, 1000, 100, 0.3, 1.25, 1, 0.375)
-SECOND_DAY = (2, 0, 1000, 600, 100, 50, 0.6, 0.25, 1, 0.5)
-ALL = (5, 1, 3000, 1200, 1100, 150, 0.4, 1.5, 2, 0.875)
+# Neither that one nor the one that was interrupted before an answer had a price to pay.
+FIRST_DAY = (3, 1, 2000, 600, 1000, 100, 0.3, 1.25, 0, 0.375)
+SECOND_DAY = (2, 0, 1000, 600, 100, 50, 0.6, 0.25, 0, 0.5)
+ALL = (5, 1, 3000, 1200, 1100, 150, 0.4, 1.5, 0, 0.875)
 
 
 @pytest.mark.parametrize(
@@ -196,7 +197,7 @@ def test_usage_since_a_time(recorded: Workspace) -> None:
 def test_sums_of_nothing_known_are_not_known(project: Path) -> None:
     workspace = Workspace(project)
     workspace.journal.append(UNKNOWN)
-    assert stats.usage(workspace, by=()).rows == [(1, 1, None, None, None, None, None, None, 1, None)]
+    assert stats.usage(workspace, by=()).rows == [(1, 1, None, None, None, None, None, None, 0, None)]
 
 
 def test_usage_by_something_else_is_refused(recorded: Workspace) -> None:
@@ -219,6 +220,33 @@ def test_calls_are_shown_as_a_person_reads_them(recorded: Workspace) -> None:
     assert NOON.astimezone().strftime("%Y-%m-%d %H:%M:%S") in shown
     assert not [word for word in ("<NA>", "nan", "NaN", "NaT", "+00:00", "p" * 20) if word in shown]
     assert "30%" in repr(ReadableFrame(stats.usage_frame(recorded)))
+
+
+def test_small_costs_have_digits_that_say_something(project: Path) -> None:
+    workspace = Workspace(project)
+    workspace.journal.append(dataclasses.replace(FULL, cost_usd=0.0000123, uncached_cost_usd=0.00001))
+    for frame in (stats.history_frame(workspace), stats.usage_frame(workspace)):
+        shown = repr(ReadableFrame(frame))
+        assert "$0.000012" in shown
+        assert "-$0.0000023" in shown
+
+
+@pytest.mark.parametrize("rows", [59, 60, 61, 5000])
+def test_a_notebook_keeps_no_more_rows_than_pandas_shows(rows: int) -> None:
+    frame = ReadableFrame({"name": [f"n{number}." for number in range(rows)], "size_bytes": range(rows)})
+    shown = {"text": repr(frame), "html": frame._repr_html_()}
+    for text in shown.values():
+        assert text.count("n") >= min(rows, 60)
+        assert ("n30." in text) is (rows <= 60)
+        assert f"n{rows - 1}." in text
+        assert (f"{rows:,} rows" in text) is (rows > 60)
+        assert len(text) < 10_000
+    assert len(frame) == rows
+    with pd.option_context("display.max_rows", None):
+        assert "n30." in repr(frame)
+    with pd.option_context("display.max_rows", 1):
+        assert [line.split()[0] for line in repr(frame).splitlines() if "." in line] == ["n0.", "...", f"n{rows - 1}."]
+    assert "rows" not in repr(frame.head(60))
 
 
 def test_a_terminal_gets_the_columns_that_it_has_room_for(recorded: Workspace) -> None:

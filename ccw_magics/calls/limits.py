@@ -233,7 +233,7 @@ class Limiter:
     def _limit_met(self, requests: int, tokens: int) -> str:
         """The limit that one more request, up to this sum of tokens, would pass; empty where none."""
         if self._rpm is not None and requests >= self._rpm:
-            return f"limit of {self._rpm:,} requests a minute (rpm)"
+            return f"limit of {self._rpm:,} {'request' if self._rpm == 1 else 'requests'} a minute (rpm)"
         if self._tpm is not None and tokens > self._tpm:
             return f"limit of {self._tpm:,} tokens a minute (tpm)"
         return ""

@@ -11,6 +11,7 @@ from typing import ClassVar, Self
 from ccw_magics.backends.base import Usage
 from ccw_magics.context.pack import PackHandle
 from ccw_magics.errors import CcwError
+from ccw_magics.journal import readable_usd
 
 
 @dataclass(frozen=True)
@@ -91,8 +92,8 @@ class Reply:
 
     @property
     def retries(self) -> int:
-        """How often an endpoint was asked again."""
-        return max(0, len(self.attempts) - len({attempt.endpoint for attempt in self.attempts}))
+        """How often the endpoint was asked again."""
+        return max(0, sum(tried.endpoint == self.endpoint for tried in self.attempts) - 1)
 
     @property
     def fallback_from(self) -> str:
@@ -141,7 +142,7 @@ class Reply:
         failed = ((tried.endpoint, tried.error) for tried in self.attempts if tried.error not in no_news)
         for (endpoint, error), times in groupby(failed):
             count = len([*times])
-            yield f"{endpoint}: {error}" + (f" ({count} times)" if count > 1 else "")
+            yield f"{endpoint}: {error.rstrip('.')} ({count} times)" if count > 1 else f"{endpoint}: {error}"
 
     def _tokens(self) -> list[str]:
         if self.usage is None:
@@ -155,4 +156,4 @@ class Reply:
     def _cost(self) -> str:
         if self.cost_usd is None:
             return "cost unknown"
-        return "free" if self.cost_usd == 0 else f"${self.cost_usd:.4f}"
+        return "free" if self.cost_usd == 0 else readable_usd(self.cost_usd)

@@ -2,42 +2,56 @@
 
 from __future__ import annotations
 
+import os
+import re
+import shutil
 import sys
+import time
+import unicodedata
+from collections.abc import Callable
+from typing import Final
 
 from ccw_magics.calls.reply import Reply
 
+REPEAT_S: Final = 15.0
+"""Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
+_ELLIPSIS: Final = "…"
+
 
 class TerminalDisplay:
-    """Text as it comes; notes one over the other where standard error is a terminal.
+    """Text as it comes; notes one over the other where standard error is a terminal, else in lines.
+
+    A terminal shows no note while the answer stands in the middle of a line: the note would have to go there, and
+    taking it away would take a part of the answer along.
 
     Args:
         footer: Whether to end with the line on what the call took.
+        clock: Seconds that only go up.
     """
 
-    def __init__(self, *, footer: bool = True) -> None:
+    def __init__(self, *, footer: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
         self._footer = footer
+        self._clock = clock
         self._last = ""
-        self._note_chars = 0
+        self._note_columns = 0
+        self._written_at_s: dict[str, float] = {}
 
     def add(self, kind: str, text: str) -> None:
         """Write a piece of the answer (`stdout`) or a note (`stderr`)."""
         if kind == "stdout":
             self._clear_note()
-            self._last = text
+            self._last = text or self._last
             sys.stdout.write(text)
             sys.stdout.flush()
-        elif sys.stderr.isatty():
-            self._clear_note()
-            self._note_chars = len(text)
-            sys.stderr.write(text)
-            sys.stderr.flush()
-        else:
-            sys.stderr.write(f"{text}\n")
+        elif not sys.stderr.isatty():
+            self._write_line(text)
+        elif self._is_at_line_start() or not sys.stdout.isatty():
+            self._show_note(text)
 
     @property
     def has_shown(self) -> bool:
-        """Whether anything was written."""
-        return bool(self._last or self._note_chars)
+        """Whether anything was written that is still there."""
+        return bool(self._last or self._note_columns)
 
     def tick(self) -> None:
         """Nothing is held back in a terminal."""
@@ -45,15 +59,70 @@ class TerminalDisplay:
     def finish(self, reply: Reply) -> None:
         """End the line; then remarks and footer on standard error, since they are not part of the answer."""
         self._clear_note()
-        if self._last and not self._last.endswith("\n"):
+        if not self._is_at_line_start():
             sys.stdout.write("\n")
             sys.stdout.flush()
         lines = [*reply.remarks(), f"[{reply.summary()}]"] if self._footer else reply.remarks()
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
+    def _is_at_line_start(self) -> bool:
+        return not self._last or self._last.endswith("\n")
+
+    def _show_note(self, text: str) -> None:
+        self._clear_note()
+        # A note that fills the last column would go on in a second row, which `\r` does not reach.
+        note = fitted(text, _columns() - 1)
+        self._note_columns = columns_of(note)
+        sys.stderr.write(note)
+        sys.stderr.flush()
+
     def _clear_note(self) -> None:
-        if self._note_chars:
-            sys.stderr.write("\r" + " " * self._note_chars + "\r")
+        if self._note_columns:
+            sys.stderr.write("\r" + " " * self._note_columns + "\r")
             sys.stderr.flush()
-            self._note_chars = 0
+            self._note_columns = 0
+
+    def _write_line(self, text: str) -> None:
+        """A line for a file: what counts down or up is said now and then, and no more once the answer has begun."""
+        now_s, shape = self._clock(), re.sub(r"\d[\d.,]*", "0", text)
+        written_at_s = self._written_at_s.get(shape)
+        if written_at_s is not None and (self._last or now_s - written_at_s < REPEAT_S):
+            return
+        self._written_at_s[shape] = now_s
+        sys.stderr.write(f"{text}\n")
+        sys.stderr.flush()
+
+
+def columns_of(text: str) -> int:
+    """How many columns a terminal takes for a text of printable characters."""
+    return sum(map(_columns_of_character, text))
+
+
+def fitted(text: str, columns: int) -> str:
+    """The text in one row of at most so many columns, its end replaced by `…` where it has more."""
+    row = "".join(character if character.isprintable() else " " for character in text)
+    if columns_of(row) <= columns:
+        return row
+    taken, kept = 0, ""
+    for character in row:
+        taken += _columns_of_character(character)
+        if taken > columns - len(_ELLIPSIS):
+            break
+        kept += character
+    return (kept + _ELLIPSIS)[: max(columns, 0)]
+
+
+def _columns_of_character(character: str) -> int:
+    if unicodedata.combining(character):
+        return 0
+    return 2 if unicodedata.east_asian_width(character) in "WF" else 1
+
+
+def _columns() -> int:
+    """The width of the terminal that notes go to; standard output may be a file, of which `shutil` knows no width."""
+    try:
+        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+    except (OSError, ValueError, AttributeError):  # no descriptor, a closed one, or an object in its place
+        columns = 0
+    return columns or shutil.get_terminal_size().columns

@@ -1,9 +1,10 @@
 """Trust: a config that came with somebody else's project must not send this user's keys away.
 
 A config is risky where it would send a key from the environment or the keyring to a host that is not its provider
-type's own, through a proxy, in a custom header, or inside a URL, or where it keeps the cache outside `~/.ccw`. A
-risky config is used only once this user has accepted this very content. What was accepted is an empty file named
-by the content's SHA-256 under `~/.ccw/trusted/`: creating a file is atomic, so no lock is needed.
+type's own, through a proxy, in a custom header, or inside a URL, where an endpoint falls back to one that sends
+prompt and files such a way, with or without a key, since the user never named it, or where it keeps the cache outside
+`~/.ccw`. A risky config is used only once this user has accepted this very content. What was accepted is an empty file
+named by the content's SHA-256 under `~/.ccw/trusted/`: creating a file is atomic, so no lock is needed.
 
 Addresses are judged narrowly. HTTP clients disagree on odd URLs (user names, backslashes, missing schemes, numbers
 for addresses), so everything that is not plain is a risk, whatever host it may turn out to mean.
@@ -20,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from ccw_magics.config.credentials import Secret, references
-from ccw_magics.config.models import Config, Provider
+from ccw_magics.config.lookup import find
+from ccw_magics.config.models import Config, Endpoint, Provider
 from ccw_magics.errors import ConfigError
 
 OWN_HOSTS = {
@@ -46,19 +48,24 @@ class Risk:
 
     Attributes:
         provider_id: The provider concerned, or None for a setting of the whole config.
-        target: The host that would receive the keys, or the folder that would be written.
+        target: The host that would receive the keys or files, or the folder that would be written.
         variables: The references concerned: `NAME` of an environment variable, or `keyring:NAME`.
         why: What is wrong with it, as the end of a sentence.
+        fallback: Ids of an endpoint and of the one that would be asked instead, where that is the risk.
     """
 
     provider_id: str | None
     target: str
     variables: tuple[str, ...]
     why: str
+    fallback: tuple[str, str] | None = None
 
     def __str__(self) -> str:
         if self.provider_id is None:
             return f"{self.target}: {self.why}"
+        if self.fallback is not None:
+            asked, instead = map(_shown, self.fallback)
+            return f"endpoint {asked} falls back to {instead}, which sends your files to {self.target}: {self.why}"
         names = ", ".join(_shown(name) for name in self.variables)
         return f"provider {_shown(self.provider_id)} would send {names} to {self.target}: {self.why}"
 
@@ -66,6 +73,7 @@ class Risk:
 def risks(config: Config) -> list[Risk]:
     """List what the config would do that needs the user's consent. Disabled entries count: enabling is one edit."""
     found = [risk for provider in config.providers for risk in _provider_risks(config, provider)]
+    found += [risk for endpoint in config.endpoints for risk in _fallback_risks(config, endpoint)]
     if not _is_inside_ccw_home(config.global_cache_settings.cache_dir):
         target = _shown(config.global_cache_settings.cache_dir)
         found.append(Risk(None, target, (), "this cacheDir is not among the folders under ~/.ccw for caches"))
@@ -81,23 +89,47 @@ def _provider_risks(config: Config, provider: Provider) -> Iterator[Risk]:
     if not everything:
         return
 
-    def risk(target: str, names: tuple[str, ...], why: str) -> Risk:
-        return Risk(provider.id, target, names, why)
+    for target, why in _ways_elsewhere(provider):
+        yield Risk(provider.id, target, everything, why)
+    if header_names and not _is_loopback_url(base) and not _why_not_own(provider.type, base):
+        yield Risk(provider.id, _shown_host(base) or provider.type, header_names, "it stands in customHeaders")
+    for endpoint in config.endpoints:
+        if endpoint.provider_id == provider.id:
+            yield from (Risk(provider.id, target, everything, why) for target, why in _model_elsewhere(endpoint))
 
+
+def _fallback_risks(config: Config, endpoint: Endpoint) -> Iterator[Risk]:
+    """The fallbacks that would take prompt and files elsewhere than the endpoint which the user named."""
+    for fallback_id in _unique(endpoint.fallback):
+        instead = find(config.endpoints, fallback_id)
+        provider = find(config.providers, instead.provider_id) if instead is not None else None
+        if instead is None or provider is None:
+            continue
+        ways = [*_model_elsewhere(instead)]
+        if instead.provider_id != endpoint.provider_id:
+            ways += _ways_elsewhere(provider)
+        for target, why in ways:
+            yield Risk(provider.id, target, (), why, fallback=(endpoint.id, instead.id))
+
+
+def _ways_elsewhere(provider: Provider) -> Iterator[tuple[str, str]]:
+    """Who else than its type's own hosts, or this machine, a provider's calls would reach, and why."""
+    settings, base = provider.advanced_settings, provider.api_base or ""
+    proxy = settings.proxy.reveal() if settings.proxy is not None else ""
     why_not_own = _why_not_own(provider.type, base)
     if why_not_own:
-        yield risk(_shown_host(base), everything, why_not_own)
-    elif header_names and not _is_loopback_url(base):
-        yield risk(_shown_host(base) or provider.type, header_names, "it stands in customHeaders")
+        yield _shown_host(base), why_not_own
     if any(name.lower() == "host" for name in settings.custom_headers) and not _is_loopback_url(base):
-        yield risk("another host", everything, "customHeaders sets Host")
+        yield "another host", "customHeaders sets Host"
     if proxy and not _is_loopback_url(proxy):
-        yield risk(_shown_host(proxy), everything, "this is a proxy")
+        yield _shown_host(proxy), "this is a proxy"
     if not _PLAIN_TYPE.fullmatch(provider.type):
-        yield risk(_shown(provider.type), everything, "this type is not the name of a provider")
-    for endpoint in config.endpoints:
-        if endpoint.provider_id == provider.id and "://" in endpoint.model:
-            yield risk(_shown_host(endpoint.model), everything, f"the model of {_shown(endpoint.id)} is a URL")
+        yield _shown(provider.type), "this type is not the name of a provider"
+
+
+def _model_elsewhere(endpoint: Endpoint) -> Iterator[tuple[str, str]]:
+    if "://" in endpoint.model:
+        yield _shown_host(endpoint.model), f"the model of {_shown(endpoint.id)} is a URL"
 
 
 def _names(secrets: Iterable[Secret]) -> tuple[str, ...]:

@@ -26,7 +26,7 @@ from ccw_magics.database.mounts import is_on_network
 from ccw_magics.database.trouble import is_busy, is_damage, lacks_shared_memory
 
 BUSY_S: Final = 5.0
-"""How long a process waits for another one's transaction."""
+"""How long a process waits for another one's transaction, unless told otherwise."""
 DAMAGED: Final = ".damaged"
 """What is added to the name of a file that was set aside."""
 
@@ -58,6 +58,7 @@ class Database:
         versions: For each version of the schema, the statements that make it of the one before; `user_version` counts
             them. A newer version's file is used as it is: versions only add.
         keeps_damaged: Whether each damaged file is kept, under a name of its own; else the last one is.
+        busy_s: How long each use waits for another process's transaction, holding `lock`; 0 for not at all.
 
     Attributes:
         path: The file.
@@ -66,13 +67,21 @@ class Database:
         damaged: Where a damaged file was put; None where there was none.
     """
 
-    def __init__(self, path: Path, versions: Sequence[Sequence[str]], *, keeps_damaged: bool = False) -> None:
+    def __init__(
+        self,
+        path: Path,
+        versions: Sequence[Sequence[str]],
+        *,
+        keeps_damaged: bool = False,
+        busy_s: float = BUSY_S,
+    ) -> None:
         self.path = path
         self.lock = threading.RLock()
         self.has_wal = False
         self.damaged: Path | None = None
         self._versions = versions
         self._keeps_damaged = keeps_damaged
+        self._busy_s = busy_s
         self._wal_failed = False
         self._inode = 0
         self._open_connection: sqlite3.Connection | None = None
@@ -112,11 +121,14 @@ class Database:
                 raise
 
     def shrink(self) -> None:
-        """Give the space of what was deleted back: contents must not lie on in free pages or in the WAL."""
-        with self.lock:
+        """Give the space of what was deleted back: contents must not lie on in free pages or in the WAL.
+
+        Whoever reads elsewhere is waited for, `BUSY_S` whatever `busy_s` is: a checkpoint would else leave contents.
+        """
+        with self.lock, self._waiting(BUSY_S) as connection:
             # Stepped through to its end by `executescript`; `execute` would free one page.
-            self.connection.executescript("PRAGMA incremental_vacuum")
-            self.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+            connection.executescript("PRAGMA incremental_vacuum")
+            connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
     def is_in_place(self) -> bool:
         """Whether the file is still the one that was opened, and not removed or set aside by somebody else."""
@@ -165,6 +177,16 @@ class Database:
                 return True
             return False
 
+    @contextmanager
+    def _waiting(self, busy_s: float) -> Iterator[sqlite3.Connection]:
+        """The connection, with another length of waiting in the block."""
+        connection = self.connection
+        connection.execute(f"PRAGMA busy_timeout = {int(1000 * busy_s)}")
+        try:
+            yield connection
+        finally:
+            connection.execute(f"PRAGMA busy_timeout = {int(1000 * self._busy_s)}")
+
     def _name_aside(self) -> Path:
         first = Path(f"{self.path}{DAMAGED}")
         number, name = 1, first
@@ -174,7 +196,7 @@ class Database:
         return name
 
     def _open(self) -> sqlite3.Connection:
-        deadline_s, recoveries = time.monotonic() + BUSY_S, 0
+        deadline_s, recoveries = time.monotonic() + self._busy_s, 0
         while True:
             try:
                 return self._connect()
@@ -190,7 +212,7 @@ class Database:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         with _CREATING:
             _create_privately(self.path)
-            connection = sqlite3.connect(self.path, timeout=BUSY_S, isolation_level=None, check_same_thread=False)
+            connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
         try:
             self._inode = self.path.stat().st_ino
             self._prepare(connection)

@@ -7,14 +7,16 @@ of their own, so that sums over all calls read none of them.
 from __future__ import annotations
 
 import sqlite3
+import time
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from ccw_magics.database import Database, is_busy
 from ccw_magics.errors import CcwError
 from ccw_magics.journal.call import Call, Entry, JournalStatus
+from ccw_magics.journal.place import Place
 from ccw_magics.journal.rows import (
     COLUMNS,
     INSERT,
@@ -29,8 +31,14 @@ from ccw_magics.journal.rows import (
     microseconds,
     stored,
 )
+from ccw_magics.journal.sums import FUNCTION, SUM_KEYS, Sums, local_day, statement, sums_of
 
-FILE_NAME: Final = "calls.sqlite3"
+WAIT_S: Final = 1.0
+"""How long another process that holds the file may hold a call up: its record is not worth more of a user's time."""
+_POLL_S: Final = 0.005
+"""Between tries in that time; writing a call takes less, so that a process that writes many leaves gaps enough."""
+_MOST_ROWS: Final = 2**63 - 1
+"""sqlite's largest integer."""
 
 T = TypeVar("T")
 
@@ -43,22 +51,24 @@ class Journal:
     """
 
     def __init__(self, root: Path) -> None:
-        self._root = root
-        self._path = root / ".ccw" / "journal" / FILE_NAME
-        self._database = Database(self._path, VERSIONS, keeps_damaged=True)
+        self._place = Place(root)
+        self._path = self._place.path
+        # Waits are made here, without the lock: other threads' calls must not queue for one that waits.
+        self._database = Database(self._path, VERSIONS, keeps_damaged=True, busy_s=0)
         self._trouble = ""
         self._said = ""
+        self._has_told_unreadable = False
 
     def append(self, call: Call) -> int | None:
         """Record a call; what was returned is on file, whatever happens to this process.
+
+        Another process that writes is waited for, at most `WAIT_S`.
 
         Returns:
             The entry's id; None where it could not be kept, and `take_trouble` says why.
         """
         try:
-            with self._database.lock:
-                self._make_folder()
-                number = self._twice(lambda: self._append(call))
+            number = self._in_turn(lambda: self._append(call))
         except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
             self._tell(self._reason(error))
             return None
@@ -66,7 +76,7 @@ class Journal:
         return number
 
     def take_trouble(self) -> str:
-        """Why calls are not recorded, or that a damaged file was set aside; said once, empty otherwise."""
+        """Why calls are not recorded, or what is wrong with those that are; said once, empty otherwise."""
         trouble, self._trouble = self._trouble, ""
         return trouble
 
@@ -78,7 +88,7 @@ class Journal:
         endpoint: str | None = None,
         with_text: bool = False,
     ) -> list[Entry]:
-        """The recorded calls, newest first.
+        """The recorded calls, newest first; those that cannot be read are left out, and `take_trouble` says so.
 
         Args:
             limit: At most so many; None for all.
@@ -96,7 +106,23 @@ class Journal:
             values.append(as_bytes(endpoint))
         nothing: list[Entry] = []
         order = f"WHERE {' AND '.join(conditions)} ORDER BY at DESC, id DESC LIMIT ?"
-        return self._read(lambda: self._select(order, [*values, -1 if limit is None else limit], with_text), nothing)
+        values.append(-1 if limit is None else min(limit, _MOST_ROWS))
+        return self._read(lambda: self._select(order, values, with_text), nothing)
+
+    def sums(self, *, by: Sequence[str] = SUM_KEYS, since: datetime | None = None) -> list[Sums]:
+        """Sums over the recorded calls, in no order; those that cannot be read are left out likewise.
+
+        Args:
+            by: Some of `SUM_KEYS`: one result for each combination of them that there is.
+            since: Calls asked at this time or later; local where it has no time zone.
+
+        Raises:
+            KeyError: `by` names something else.
+            CcwError: The file cannot be read.
+        """
+        nothing: list[Sums] = []
+        query, oldest = statement(by), microseconds(since) if since is not None else 0
+        return self._read(lambda: [sums_of(row, by) for row in self._sums(query, oldest, len(by))], nothing)
 
     def get(self, id: int) -> Entry | None:  # noqa: A002 - what the tables call it
         """One recorded call with its prompt and answer; None where there is none of this id.
@@ -105,6 +131,8 @@ class Journal:
             CcwError: The file cannot be read.
         """
         nothing: list[Entry] = []
+        if not 0 < id <= _MOST_ROWS:
+            return None
         found = self._read(lambda: self._select("WHERE id = ?", [id], with_text=True), nothing)
         return found[0] if found else None
 
@@ -121,7 +149,9 @@ class Journal:
         Raises:
             CcwError: The file cannot be written.
         """
-        return self._read(lambda: self._prune(older_than, max_bytes), 0)
+        count = self._read(lambda: self._prune(older_than, max_bytes), 0)
+        self._read(self._database.shrink, None)
+        return count
 
     def status(self) -> JournalStatus:
         """How much the journal holds.
@@ -130,14 +160,21 @@ class Journal:
             CcwError: The file cannot be read.
         """
         count = self._read(lambda: self._execute("SELECT COUNT(*) FROM call").fetchone()[0], 0)
-        sizes = (_size_bytes(Path(f"{self._path}{suffix}")) for suffix in ("", "-wal", "-journal"))
-        return JournalStatus(count, sum(sizes), self._path)
+        return JournalStatus(count, self._place.size_bytes(), self._path)
 
     def close(self) -> None:
         """Give the file back; the next use opens it again."""
         self._database.close()
 
     def _append(self, call: Call) -> int:
+        if not self._database.is_in_place():
+            self._database.close()
+            self._place.require_ordinary()
+            self._place.make()
+            self._keep_private()
+        return self._twice(lambda: self._insert(call))
+
+    def _insert(self, call: Call) -> int:
         record = vars(call)
         opening = " ".join((call.prompt or "")[: 4 * OPENING_CHARS].split())[:OPENING_CHARS]
         values = [stored(record[column]) for column in COLUMNS]
@@ -151,21 +188,32 @@ class Journal:
     def _select(self, rest: str, values: Sequence[object], with_text: bool) -> list[Entry]:
         source = "call LEFT JOIN call_text ON call_id = id" if with_text else "call"
         texts = "prompt, answer" if with_text else "NULL, NULL"
-        return [entry_of(row) for row in self._execute(f"{SELECT}, {texts} FROM {source} {rest}", values)]
+        found = [entry_of(row) for row in self._execute(f"{SELECT}, {texts} FROM {source} {rest}", values)]
+        self._tell_unreadable(found.count(None))
+        return [entry for entry in found if entry is not None]
+
+    def _sums(self, query: str, oldest: int, count_place: int) -> list[tuple[Any, ...]]:
+        self._database.connection.create_function(*FUNCTION, local_day)
+        self._execute("BEGIN")  # both of one state
+        try:
+            rows = self._execute(query, [oldest]).fetchall()
+            total = self._execute("SELECT COUNT(*) FROM call WHERE at >= ?", [oldest]).fetchone()[0]
+        finally:
+            self._execute("ROLLBACK")
+        self._tell_unreadable(total - sum(row[count_place] for row in rows))
+        return rows
 
     def _prune(self, older_than: timedelta | None, max_bytes: int | None) -> int:
         count = 0
-        if older_than is not None:
-            oldest = max(microseconds(datetime.now(UTC)) - older_than // MICROSECOND, 0)
-            with self._database.transaction():
+        with self._database.transaction():
+            if older_than is not None:
+                oldest = max(microseconds(datetime.now(UTC)) - older_than // MICROSECOND, 0)
                 count += self._delete("at < ?", oldest)
-        if max_bytes is not None:
-            with self._database.transaction():
+            if max_bytes is not None:
                 for (number,) in self._execute("SELECT id FROM call ORDER BY at, id").fetchall():
                     if self._used_bytes() <= max_bytes:
                         break
                     count += self._delete("id = ?", number)
-        self._database.shrink()
         return count
 
     def _delete(self, condition: str, value: int) -> int:
@@ -186,15 +234,32 @@ class Journal:
     def _read(self, action: Callable[[], T], otherwise: T) -> T:
         """Do something with the file where there is one; reading makes none."""
         try:
-            with self._database.lock:
-                self._require_inside()
-                if not self._path.exists():
-                    return otherwise
-                if not self._database.is_in_place():
-                    self._database.close()
-                return self._twice(action)
-        except (sqlite3.Error, OSError, ValueError) as error:
-            raise CcwError(f"the journal {self._path} cannot be used: {error}") from None
+            return self._in_turn(lambda: self._where_it_is(action, otherwise))
+        except (sqlite3.Error, OSError, ValueError, OverflowError) as error:
+            raise CcwError(f"the journal {self._path} cannot be used: {_problem(error)}") from None
+
+    def _where_it_is(self, action: Callable[[], T], otherwise: T) -> T:
+        self._place.require_ordinary()
+        if not self._path.exists():
+            return otherwise
+        if not self._database.is_in_place():
+            self._database.close()
+            self._keep_private()
+        return self._twice(action)
+
+    def _in_turn(self, action: Callable[[], T]) -> T:
+        """Do something with the lock; where another process is in the way, again and again for `WAIT_S`."""
+        deadline_s = float("inf")
+        while True:
+            try:
+                with self._database.lock:
+                    return action()
+            except sqlite3.Error as error:
+                now_s = time.monotonic()
+                deadline_s = min(deadline_s, now_s + WAIT_S)
+                if now_s >= deadline_s or not is_busy(error):
+                    raise
+            time.sleep(_POLL_S)
 
     def _twice(self, action: Callable[[], T]) -> T:
         """Once more where a damaged file was set aside, or WAL was given up."""
@@ -209,33 +274,23 @@ class Journal:
                 self._tell(f"the journal was damaged: set aside as {self._database.damaged}, and a new one begun")
                 self._database.damaged = None
 
-    def _make_folder(self) -> None:
-        if self._database.is_in_place():
-            return
-        self._database.close()
-        self._require_inside()
-        folder = self._path.parent
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        ignored = folder / ".gitignore"
-        if not ignored.exists():
-            ignored.write_text("*\n")
-
-    def _require_inside(self) -> None:
-        """A link in somebody's project must not lead the user's prompts elsewhere, nor sqlite to another file."""
-        if not self._path.resolve().is_relative_to(self._root.resolve()):
-            raise OSError(f"{self._path} is a link that leads outside the project")
+    def _keep_private(self) -> None:
+        if trouble := self._place.make_private():
+            self._tell(trouble)
 
     def _reason(self, error: Exception) -> str:
-        problem = "another process keeps it locked" if is_busy(error) else str(error)
-        return f"this call is not recorded: the journal {self._path} cannot be written ({problem})"
+        return f"this call is not recorded: the journal {self._path} cannot be written ({_problem(error)})"
+
+    def _tell_unreadable(self, count: int) -> None:
+        if count and not self._has_told_unreadable:
+            self._has_told_unreadable = True
+            calls = "1 recorded call" if count == 1 else f"{count:,} recorded calls"
+            self._tell(f"{calls} in {self._path} cannot be read, and left out")
 
     def _tell(self, trouble: str) -> None:
         if trouble != self._said:
             self._trouble = self._said = trouble
 
 
-def _size_bytes(path: Path) -> int:
-    try:
-        return path.stat().st_size
-    except OSError:
-        return 0
+def _problem(error: Exception) -> str:
+    return "another process keeps it locked" if is_busy(error) else str(error)

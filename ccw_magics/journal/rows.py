@@ -52,15 +52,42 @@ _VALUES: Final = ", ".join(
 )
 INSERT: Final = f"INSERT INTO call ({', '.join(COLUMNS)}, opening) VALUES ({_VALUES}, CAST(? AS TEXT))"  # noqa: S608 - constants
 INSERT_TEXT: Final = "INSERT INTO call_text VALUES (?, CAST(? AS TEXT), CAST(? AS TEXT))"
-SELECT: Final = f"SELECT id, opening, {', '.join(COLUMNS)}"
+_LAST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // MICROSECOND
+"""Of later times some time zones have no local date."""
+_MOST_TOKENS: Final = 2**40
+"""No call has as many; eight million of them can still be summed."""
+_CHECKS: Final = {
+    "datetime": f"(typeof({{0}}) = 'integer' AND {{0}} BETWEEN 0 AND {_LAST})",
+    "str": "typeof({0}) = 'text'",
+    "tuple[str, ...]": "typeof({0}) = 'text'",
+    "int": "typeof({0}) = 'integer'",
+    "int | None": f"({{0}} IS NULL OR (typeof({{0}}) = 'integer' AND {{0}} BETWEEN 0 AND {_MOST_TOKENS}))",
+    "float": "typeof({0}) = 'real'",
+    "float | None": "({0} IS NULL OR typeof({0}) = 'real')",
+}
+IS_READABLE: Final = "({})".format(
+    " AND ".join(
+        [
+            "typeof(id) = 'integer' AND typeof(opening) = 'text'",
+            *(_CHECKS[str(field.type)].format(field.name) for field in fields(Call) if field.name not in _TEXTS),
+        ]
+    )
+)
+"""Whether a row is one that `INSERT` wrote: sqlite lets each column hold anything, and a file may be damaged, or have
+come with somebody's project."""
+SELECT: Final = f"SELECT {IS_READABLE}, id, opening, {', '.join(COLUMNS)}"
 
 
-def entry_of(row: tuple[Any, ...]) -> Entry:
-    """The entry of a row of `SELECT`, with its texts behind."""
-    number, opening, *values = row
+def entry_of(row: tuple[Any, ...]) -> Entry | None:
+    """The entry of a row of `SELECT`, with its texts behind; None where it is none."""
+    is_readable, number, opening, *values = row
+    if not is_readable:
+        return None
     record = dict(zip((*COLUMNS, *_TEXTS), values, strict=True))
     record["at"] = _EPOCH + record["at"] * MICROSECOND
     record["files"] = _files(record["files"])
+    for name in _TEXTS:
+        record[name] = record[name] if isinstance(record[name], str) else None
     return Entry(number, Call(**record), opening)
 
 
@@ -89,9 +116,11 @@ def as_text(data: bytes) -> str:
 @lru_cache(maxsize=256)
 def _files(text: str) -> tuple[str, ...]:
     try:
-        return tuple(json.loads(text))
-    except ValueError:
+        paths = json.loads(text)
+    except (ValueError, RecursionError):
         return ()
+    is_list = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
+    return tuple(paths) if is_list else ()
 
 
 def microseconds(moment: datetime) -> int:

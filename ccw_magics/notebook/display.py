@@ -52,6 +52,20 @@ def reply_display(shell: InteractiveShell, *, raw: bool) -> ReplyDisplay:
     return NotebookDisplay(raw=raw)
 
 
+def show_again(reply: Reply) -> None:
+    """Show a reply in a kernel that is there already: what came of the answer, the error, the footer."""
+    if reply.output or reply.success:
+        display(_Answer(reply.output, ""))
+    if reply.failure is not None:
+        display(_Error(reply))
+    display(_Footer(reply))
+
+
+def error_text(reply: Reply) -> str:
+    """The error as it was shown when it was raised: its name, what happened, the next step; empty for success."""
+    return "" if reply.failure is None else f"{type(reply.failure).__name__}: {reply.failure}"
+
+
 class NotebookDisplay:
     """One output that is updated in place, and a footer below it.
 
@@ -121,6 +135,20 @@ class _Answer:
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         note = f"\n\n*{self._note}*" if self._note else ""
         return {"text/markdown": self._text + note, "text/plain": self._text or self._note}
+
+
+class _Error:
+    """What went wrong, as text: it may quote a server."""
+
+    def __init__(self, reply: Reply) -> None:
+        text = error_text(reply)
+        self._bundle = {
+            "text/html": f'<div style="white-space: pre-wrap">{html.escape(text)}</div>',
+            "text/plain": text,
+        }
+
+    def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
+        return self._bundle
 
 
 class _Footer:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
@@ -11,7 +11,7 @@ from ccw_magics.calls.request import Request
 from ccw_magics.cli.tree import AskOptions, tree
 from ccw_magics.config.models import RESERVED_VERBS
 from ccw_magics.errors import CcwError
-from ccw_magics.notebook.display import ReplyDisplay, reply_display
+from ccw_magics.notebook.display import ReplyDisplay, error_text, reply_display, show_again
 from ccw_magics.notebook.interrupted import Interrupted
 from ccw_magics.stats import Table
 from ccw_magics.workspace import Workspace
@@ -19,6 +19,13 @@ from ccw_magics.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
+
+
+class _Printer(Protocol):
+    """What is used of IPython's pretty printer."""
+
+    def text(self, obj: str) -> None:
+        """Write text as it is."""
 
 
 class NotebookDoor:
@@ -31,9 +38,13 @@ class NotebookDoor:
     def __init__(self, shell: InteractiveShell) -> None:
         self._shell = shell
         self._workspace: Workspace | None = None
-        self._just_shown: Reply | None = None
-        if hasattr(shell, "kernel") and shell.display_formatter is not None:
+        self._just_shown: tuple[Reply | None, int] = (None, 0)
+        if shell.display_formatter is None:
+            return
+        if hasattr(shell, "kernel"):
             shell.display_formatter.ipython_display_formatter.for_type(Reply, self._display_reply)
+        else:
+            shell.display_formatter.formatters["text/plain"].for_type(Reply, _print_reply)
 
     @property
     def workspace(self) -> Workspace:
@@ -89,10 +100,11 @@ class NotebookDoor:
 
     def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay, *, raises: bool) -> None:
         """Give the reply its names first, so that an interrupt which strikes here loses none of it."""
-        self._just_shown = reply
+        self._just_shown = (reply, self._shell.execution_count)
         if options.out:
             self._shell.user_ns[options.out] = reply
         if raises:  # and so returns nothing
+            self._just_shown = (None, 0)
             self._shell.displayhook.update_user_ns(reply)
         if view.has_shown or reply.success or reply.output:
             view.finish(reply)
@@ -119,12 +131,15 @@ class NotebookDoor:
             raise Interrupted from None
 
     def _display_reply(self, reply: Reply) -> None:
-        """Show a reply that a cell returned: nothing right after it was streamed, the whole of it later."""
-        shown, self._just_shown = self._just_shown, None
-        if reply is not shown:
-            view = reply_display(self._shell, raw=False)
-            view.add("stdout", reply.output)
-            view.finish(reply)
+        """Show a reply that a cell returned: nothing in the cell where it was streamed, the whole of it later."""
+        (shown, cell), self._just_shown = self._just_shown, (None, 0)
+        if reply is not shown or cell != self._shell.execution_count:
+            show_again(reply)
+
+
+def _print_reply(reply: Reply, printer: _Printer, _is_cycle: bool) -> None:
+    """Show a reply that a cell in a terminal returned: its account, and what went wrong."""
+    printer.text("\n".join(part for part in (repr(reply), error_text(reply)) if part))
 
 
 def _usage_hint(words: list[str]) -> str:

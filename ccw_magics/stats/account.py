@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from datetime import date, datetime
-from itertools import groupby
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from ccw_magics.stats.table import Table
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from ccw_magics.journal import Call, Entry
+    from ccw_magics.journal import Call, Entry, Sums
     from ccw_magics.workspace import Workspace
 
 _TEXT: Final = "str"
@@ -72,7 +71,6 @@ HISTORY_COLUMNS: Final = tuple(_HISTORY)
 USAGE_KEYS: Final = tuple(_KEYS)
 """What `usage` can sum by."""
 USAGE_SUMS: Final = tuple(_SUMS)
-_NOT_FAILED: Final = ("ok", "cut", "interrupted")
 _NO_CALLS: Final = "no calls recorded yet: a cell that begins with %%ccw makes one"
 
 
@@ -106,7 +104,8 @@ def usage(workspace: Workspace, *, since: datetime | None = None, by: Sequence[s
 
     Columns: those of `by` (day is the local date), calls, failed (ended in an error; an interrupt is none),
     input_tokens, cached_tokens, written_tokens, output_tokens, cached_share (cached to input tokens), cost_usd,
-    unpriced (calls whose cost is not known, and not in the sum), saved_usd. A sum of which nothing is known is None.
+    unpriced (calls whose cost is not known, and not in the sum, though there was something to pay for: they succeeded,
+    or used tokens, or text came), saved_usd. A sum of which nothing is known is None.
 
     Args:
         workspace: The project.
@@ -120,11 +119,7 @@ def usage(workspace: Workspace, *, since: datetime | None = None, by: Sequence[s
     names = tuple(dict.fromkeys(by))
     if not set(names) <= set(USAGE_KEYS):
         raise ValueError(f"calls are summed by {', '.join(USAGE_KEYS)}, not by {', '.join(names)}")
-    keyed = sorted(
-        ((_key(entry.call, names), entry.call) for entry in workspace.journal.calls(since=since)),
-        key=lambda pair: tuple(-part.toordinal() if isinstance(part, date) else part for part in pair[0]),
-    )
-    rows = [(*key, *_sums([call for _, call in group])) for key, group in groupby(keyed, key=lambda pair: pair[0])]
+    rows = [_usage_row(sums) for sums in sorted(workspace.journal.sums(by=names, since=since), key=_place)]
     dtypes = {**{name: _KEYS[name] for name in names}, **_SUMS}
     return Table(tuple(dtypes), rows, empty=_NO_CALLS, dtypes=dtypes, brief=tuple(dtypes))
 
@@ -155,38 +150,12 @@ def _history_row(entry: Entry) -> tuple[object, ...]:
     return tuple(known[name] if name in known else getattr(call, name) for name in HISTORY_COLUMNS)
 
 
-def _key(call: Call, names: tuple[str, ...]) -> tuple[Any, ...]:
-    return tuple(call.at.astimezone().date() if name == "day" else getattr(call, name) for name in names)
+def _place(sums: Sums) -> tuple[object, ...]:
+    return tuple(-part.toordinal() if isinstance(part, date) else part for part in sums.key)
 
 
-def _sums(calls: Sequence[Call]) -> tuple[object, ...]:
-    tokens = [
-        _sum(getattr(call, name) for call in calls)
-        for name in ("input_tokens", "cached_tokens", "written_tokens", "output_tokens")
-    ]
-    costs = [call.cost_usd for call in calls]
-    return (
-        len(calls),
-        sum(call.outcome not in _NOT_FAILED for call in calls),
-        *tokens,
-        _cached_share(calls),
-        _sum(costs),
-        costs.count(None),
-        _sum(map(_saved, calls)),
-    )
-
-
-def _sum(amounts: Iterable[float | None]) -> float | None:
-    """What is known of the amounts, together; None where nothing is."""
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if known else None
-
-
-def _cached_share(calls: Iterable[Call]) -> float | None:
-    told = [(call.cached_tokens, call.input_tokens) for call in calls]
-    known = [(cached, total) for cached, total in told if cached is not None and total is not None]
-    total_tokens = sum(total for _, total in known)
-    return sum(cached for cached, _ in known) / total_tokens if total_tokens else None
+def _usage_row(sums: Sums) -> tuple[object, ...]:
+    return (*sums.key, *(getattr(sums, name) for name in USAGE_SUMS))
 
 
 def _saved(call: Call) -> float | None:

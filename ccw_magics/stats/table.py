@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
 from ccw_magics.context.pack import readable_size
+from ccw_magics.journal import readable_usd
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,7 @@ _FORMATS: Final[dict[str, Callable[[Any], str]]] = {
     "day": _day,
     **dict.fromkeys(("at", "created_at", "used_at", "expires_at"), _local_time),
     **dict.fromkeys(("reused", "cached_share"), "{:.0%}".format),
-    **dict.fromkeys(("cost_usd", "saved_usd"), "${:,.4f}".format),
+    **dict.fromkeys(("cost_usd", "uncached_cost_usd", "saved_usd"), readable_usd),
     **dict.fromkeys(("duration_s", "first_token_s"), "{:.1f} s".format),
     **dict.fromkeys(("prompt_hash", "pack_hash"), lambda text: text[:_HASH_CHARS]),
     **dict.fromkeys(

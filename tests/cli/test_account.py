@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sqlite3
 import sys
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
@@ -99,7 +100,16 @@ def test_history_chooses(recorded: Workspace, say: Say, options: list[str], ids:
 @pytest.mark.parametrize("words", [["history", "show", "2"], ["history", "2"]])
 def test_history_shows_everything_of_a_call(recorded: Workspace, say: Say, words: list[str]) -> None:
     out = say(*words)[1]
-    for words_of_it in ("my-gpt4o", "$0.0020", "1,200", "sk-…456", "f" * 64, "  src/b.py", "1.5 s"):
+    for words_of_it in (
+        "my-gpt4o",
+        "$0.0020",
+        "uncached_cost_usd  $0.0040",
+        "1,200",
+        "sk-…456",
+        "f" * 64,
+        "  src/b.py",
+        "1.5 s",
+    ):
         assert words_of_it in out
     assert out.endswith("--- prompt ---\nWhy is\nthis so?\n\n--- answer ---\nBecause\nit is.\n")
 
@@ -108,6 +118,8 @@ def test_history_shows_everything_of_a_call(recorded: Workspace, say: Say, words
     ("words", "status", "said"),
     [
         (["history", "99"], 1, "no such call: 99"),
+        (["history", "show", "9" * 23], 1, "no such call: 999"),
+        (["history", "show", "9" * 5000], 2, "999"),
         (["history", "bogus"], 2, "bogus"),
         (["history", "--since", "soon"], 2, "neither a date"),
         (["history", "-n", "0"], 2, "0"),
@@ -138,6 +150,18 @@ def test_stats_sums(recorded: Workspace, say: Say) -> None:
     assert lines[1].split() == ["my-gpt4o", "1", "0", "1,200", "600", "0", "30", "50%", "$0.0020", "0", "$0.0020"]
     assert len(say("stats")[1].splitlines()) == 3
     assert len(say("stats", "--since", "24h")[1].splitlines()) == 2
+
+
+def test_rows_that_cannot_be_read_are_a_note(recorded: Workspace, say: Say) -> None:
+    with sqlite3.connect(recorded.journal.status().path) as other:
+        names = [name for _, name, *_ in other.execute("PRAGMA table_info(call)")]
+        values = [{"id": "7", "at": "'soon'"}.get(name, name) for name in names]
+        other.execute(f"INSERT INTO call SELECT {', '.join(values)} FROM call WHERE id = 2")
+    other.close()
+    for words in (["history"], ["stats"], ["history", "7"]):
+        status, out, err = say(*words)
+        assert (status, "soon" in out) == (1 if "7" in words else 0, False)
+        assert "1 recorded call " in err
 
 
 def test_without_calls_both_say_so(project: Path, say: Say) -> None:

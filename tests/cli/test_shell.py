@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -53,6 +54,22 @@ def test_a_failure_is_said_on_standard_error(wired: Path, words: list[str], stat
     assert (done.returncode, done.stdout) == (status, "")
     assert said in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireServer) -> None:
+    path = ConfigStore(wired).path
+    data = json.loads(path.read_text())
+    data["providers"][0] = {**data["providers"][0], "apiKey": "sk-k"}
+    data["providers"].append({"id": "q", "type": "custom", "apiBase": "https://evil.example/v1"})
+    data["endpoints"][0]["fallback"] = ["evil"]
+    data["endpoints"].append({"id": "evil", "providerId": "q", "model": "m"})
+    path.write_text(json.dumps(data))
+    refused = ccw("cli", "-p", "@a.py Why?", "--model", "my-gpt4o")
+    assert refused.returncode == 1
+    assert "endpoint my-gpt4o falls back to evil, which sends your files to evil.example" in refused.stderr
+    assert not wire.requests
+    assert "evil.example" in ccw("trust").stdout
+    assert ccw("cli", "-p", "@a.py Why?", "--model", "my-gpt4o").stdout == "Hello from the wire.\n"
 
 
 def test_init_status_endpoints_and_trust(project: Path) -> None:

@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from math import inf, nan
 from typing import Any
 
 import pytest
 from pydantic import ValidationError
 
+from ccw_magics.config.configfile import validate
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import (
     LOCAL_ID,
@@ -78,12 +80,27 @@ def test_unknown_keys_are_kept() -> None:
             id="too hot",
         ),
         pytest.param(
-            {"providers": [{**PROVIDER, "routingStrategy": "guess"}]}, ("providers", 0, "routingStrategy"), id="strategy"
+            {"providers": [{**PROVIDER, "routingStrategy": "guess"}]},
+            ("providers", 0, "routingStrategy"),
+            id="strategy",
         ),
         pytest.param(
             {"providers": [{**PROVIDER, "advancedSettings": {"connectTimeout": 0}}]},
             ("providers", 0, "advancedSettings", "connectTimeout"),
             id="no time to connect",
+        ),
+        pytest.param(
+            {"providers": [PROVIDER, {**PROVIDER, "id": "q", "apiKeys": [{"id": "1", "key": "a"}] * 2}]},
+            ("providers", 1),
+            id="key twice",
+        ),
+        *(
+            pytest.param(
+                {"providers": [{**PROVIDER, "apiKeys": [{"id": "1", "key": "a", "weight": weight}]}]},
+                ("providers", 0, "apiKeys", 0, "weight"),
+                id=f"weight {name}",
+            )
+            for name, weight in {"negative": -1, "large": 1_000_001, "huge": 10**400, "inf": inf, "nan": nan}.items()
         ),
         pytest.param({"journal": "maybe"}, ("journal",), id="journal"),
         pytest.param({"globalCacheSettings": {"cacheDir": ""}}, ("globalCacheSettings", "cacheDir"), id="no folder"),
@@ -93,6 +110,15 @@ def test_what_is_refused(data: dict[str, Any], place: tuple[str | int, ...]) -> 
     with pytest.raises(ValidationError) as caught:
         Config.model_validate(data)
     assert caught.value.errors()[0]["loc"] == place
+
+
+def test_a_key_that_is_there_twice_is_named_with_its_place() -> None:
+    keys = [{"id": text, "key": "sk-canary-0123456789"} for text in ("a", "b", "a")]
+    with pytest.raises(ConfigError) as caught:
+        validate(Config, {"providers": [{**PROVIDER, "apiKeys": keys}]})
+    assert caught.value.message == "providers[0]: apiKeys[2].id 'a' is already that of apiKeys[0]"
+    same_in_two_providers = [{**PROVIDER, "id": text, "apiKeys": keys[:2]} for text in ("p", "q")]
+    assert validate(Config, {"providers": same_in_two_providers}).providers[1].api_keys[0].weight == 1
 
 
 @pytest.mark.parametrize("verb", sorted(RESERVED_VERBS))

@@ -11,8 +11,9 @@ import pytest
 from ccw_magics.calls.reply import Reply
 from ccw_magics.context.found import Skipped
 from ccw_magics.context.pack import PackHandle
+from ccw_magics.errors import ProviderError
 from ccw_magics.notebook import display as display_module
-from ccw_magics.notebook.display import NotebookDisplay, footer_html, interval_s
+from ccw_magics.notebook.display import NotebookDisplay, footer_html, interval_s, show_again
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 HANDLE = PackHandle(
@@ -109,6 +110,21 @@ def test_the_footer_is_escaped_and_unfolds_to_the_files() -> None:
     assert "left out: <code>.env</code> (may hold secrets)" in footer
     assert "@gone matched no file" in footer
     assert "<b>" not in footer
+
+
+def test_a_reply_is_shown_again_with_its_error_and_without_an_empty_answer(screen: Screen) -> None:
+    failed = replace(REPLY, success=False, output="", failure=ProviderError("<i>no</i>", hint="Ask again."))
+    show_again(failed)
+    show_again(replace(failed, output="a part"))
+    show_again(REPLY)
+    error = {
+        "text/html": '<div style="white-space: pre-wrap">ProviderError: &lt;i&gt;no&lt;/i&gt;\nAsk again.</div>',
+        "text/plain": "ProviderError: <i>no</i>\nAsk again.",
+    }
+    first, footer, part, second, _, answer, _ = screen.shown
+    assert (first, second) == (error, error)
+    assert "failed" in footer["text/html"]
+    assert (part["text/markdown"], answer["text/markdown"]) == ("a part", "Hi")
 
 
 def test_a_long_manifest_is_cut_and_says_so() -> None:

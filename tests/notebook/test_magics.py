@@ -15,6 +15,7 @@ from nbclient import NotebookClient
 from wire_server import Answer, WireServer
 
 from ccw_magics.config.store import ConfigStore
+from ccw_magics.errors import ProviderError
 
 Run = Callable[..., list[Any]]
 
@@ -123,6 +124,28 @@ def test_a_failure_keeps_what_came_and_stops_run_all(run: Run, wired: Path, wire
     assert _text(kept) == "('one two ', False)"
 
 
+def test_a_reply_that_failed_is_shown_with_its_error_as_often_as_it_is_asked_for(
+    run: Run, wired: Path, wire: WireServer
+) -> None:
+    wire.answers(Answer(status=400, body={"error": {"message": "no <b>such</b> thing"}}))
+    failed, *again = run("%%ccw my-gpt4o -o reply\nHi", "_", "reply")
+    error = _error(failed)
+    assert "no <b>such</b> thing" in error[0]
+    for outputs in again:
+        told, footer = (output["data"] for output in outputs)
+        assert told["text/plain"] == "\n".join(error)
+        assert "no &lt;b&gt;such&lt;/b&gt; thing" in told["text/html"]
+        assert "<b>" not in told["text/html"]
+        assert "failed" in footer["text/html"]
+
+
+def test_a_reply_is_shown_once_in_its_cell_and_again_in_every_other(run: Run, wired: Path, wire: WireServer) -> None:
+    line = "%ccw cli my-gpt4o -p Hi"
+    bound, later, same_cell = run(f"r = {line}", "r", f"s = {line}\ns")
+    for outputs in (bound, later, same_cell):
+        assert [next(iter(output["data"])) for output in outputs] == ["text/markdown", "text/html"]
+
+
 def test_verbs_show_where_things_stand(run: Run, wired: Path) -> None:
     status, endpoints, providers, cache, helped, option = run(
         "%ccw", "%ccw endpoints", "%ccw providers", "%ccw cache", "%ccw help", "%%ccw --help\nx"
@@ -207,6 +230,22 @@ def test_in_ipythons_terminal_the_text_comes_plain(wired: Path, wire: WireServer
     assert "# Plain\n" in done.stdout
     assert "<Reply my-gpt4o · gpt-4o" in done.stdout
     assert "object at 0x" not in done.stdout
+
+
+def test_in_ipythons_terminal_a_reply_that_failed_tells_its_error(wired: Path, wire: WireServer) -> None:
+    from IPython.core.interactiveshell import InteractiveShell
+    from IPython.utils.capture import capture_output
+
+    wire.answers(Answer(status=400, body={"error": {"message": "no such thing"}}))
+    shell = InteractiveShell()
+    with capture_output() as captured:
+        for cell in ("%load_ext ccw_magics", "%ccw cli my-gpt4o -p Hi", "reply = _", "reply"):
+            shell.run_cell(cell, store_history=True)
+    assert isinstance(shell.user_ns["reply"].failure, ProviderError)
+    account, error, *_ = captured.stdout.partition("<Reply my-gpt4o")[2].splitlines()
+    assert account.endswith("failed>")
+    assert error.startswith("ProviderError: ")
+    assert "no such thing" in error
 
 
 def test_the_extension_can_be_unloaded(run: Run, wired: Path) -> None:

@@ -1,0 +1,128 @@
+"""What stands on a terminal's screen, and in a file, while a reply streams: on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import io
+import os
+from collections.abc import Iterator
+from contextlib import redirect_stderr, redirect_stdout
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from ccw_magics.calls.reply import Reply
+from ccw_magics.cli.terminal import REPEAT_S, TerminalDisplay, columns_of, fitted
+
+REPLY = Reply(success=True, output="Hi", endpoint="e", model="m")
+COLUMNS = 20
+LONG = "openai failed (500): The server had an error; asking again"
+
+
+class Terminal:
+    """A pseudo-terminal of 20 columns; what its screen shows of what was written to it."""
+
+    def __init__(self) -> None:
+        self._written = b""
+        import fcntl
+        import struct
+        import termios
+
+        self._master, slave = os.openpty()
+        fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, COLUMNS, 0, 0))
+        self.stream = os.fdopen(slave, "w", encoding="utf-8")
+
+    def close(self) -> None:
+        self.stream.close()
+        os.close(self._master)
+
+    def rows(self) -> list[str]:
+        """The screen's rows: `\\r`, `\\n` and the wrap at the last column are all that is known here."""
+        self.stream.write("\0")
+        self.stream.flush()
+        while not self._written.endswith(b"\0"):
+            self._written += os.read(self._master, 65_536)
+        self._written = self._written[:-1]
+        rows, column = [""], 0
+        for character in self._written.decode():
+            if character == "\r":
+                column = 0
+            elif character == "\n":
+                rows.append("")
+            else:
+                width = columns_of(character)
+                if column + width > COLUMNS:
+                    rows.append("")
+                    column = 0
+                shown = rows[-1].ljust(column, " ")
+                rows[-1] = shown[:column] + character.ljust(width, "\0") + shown[column + width :]
+                column += width
+        return [row.replace("\0", "").rstrip() for row in rows]
+
+
+@pytest.fixture
+def terminal() -> Iterator[Terminal]:
+    pytest.importorskip("termios")
+    terminal = Terminal()
+    yield terminal
+    terminal.close()
+
+
+@pytest.mark.parametrize("note", [LONG, "x" * COLUMNS, "広い文字" * 10, "two\nlines\tand\x1b[2J"], ids=ascii)
+def test_a_note_takes_one_row_and_leaves_nothing(terminal: Terminal, note: str) -> None:
+    view = TerminalDisplay()
+    with redirect_stdout(terminal.stream), redirect_stderr(terminal.stream):
+        view.add("stderr", note)
+        assert [row[:3] for row in terminal.rows()] == [note[:3]]
+        view.add("stderr", "short")
+        assert terminal.rows() == ["short"]
+        view.add("stdout", "")
+        assert terminal.rows() == [""]
+
+
+def test_the_screen_after_notes_is_the_answer_alone(terminal: Terminal) -> None:
+    view = TerminalDisplay(footer=False)
+    pieces = ["first line\nsecond ", "line", "\n\n---\n\n", "again"]
+    with redirect_stdout(terminal.stream), redirect_stderr(terminal.stream):
+        for piece in pieces:
+            for note in (LONG, "short", "広" * 30):
+                view.add("stderr", note)
+            view.add("stdout", piece)
+        view.add("stderr", LONG)
+        view.finish(REPLY)
+    assert terminal.rows() == ["first line", "second line", "", "---", "", "again", ""]
+
+
+def test_a_redirected_answer_leaves_the_terminal_to_notes(terminal: Terminal) -> None:
+    answer, view = io.StringIO(), TerminalDisplay(footer=False)
+    with redirect_stdout(answer), redirect_stderr(terminal.stream):
+        view.add("stdout", "unfinished")
+        view.add("stderr", LONG)
+        assert terminal.rows() == [LONG[: COLUMNS - 2] + "…"]
+        view.finish(REPLY)
+    assert answer.getvalue() == "unfinished\n"
+    assert terminal.rows() == [""]
+
+
+def test_a_countdown_in_a_file_is_said_now_and_then(capsys: pytest.CaptureFixture[str]) -> None:
+    now_s = 0.0
+    view = TerminalDisplay(footer=False, clock=lambda: now_s)
+    for left_s in range(60, 0, -1):
+        view.add("stderr", f"waiting {left_s} s: the limit of 1 request a minute")
+        now_s += 1
+    view.add("stderr", "starting the embedded model…")
+    lines = capsys.readouterr().err.splitlines()
+    assert [line.split()[1] for line in lines] == ["60", "45", "30", "15", "the"]
+    view.add("stdout", "the answer")
+    now_s += REPEAT_S
+    view.add("stderr", "waiting 1 s: the limit of 1 request a minute")
+    view.add("stderr", "something new")
+    view.finish(REPLY)
+    assert capsys.readouterr() == ("the answer\n", "something new\n")
+
+
+@given(st.text(), st.integers(min_value=0, max_value=40))
+def test_what_is_fitted_fits_and_is_printable(text: str, columns: int) -> None:
+    row = fitted(text, columns)
+    assert columns_of(row) <= columns
+    assert row.isprintable()
