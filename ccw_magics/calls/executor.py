@@ -103,7 +103,7 @@ class Executor:
         emit = _ignore if on_output is None else _on_loop(asyncio.get_running_loop(), on_output)
         try:
             for endpoint_id in run.endpoint_ids(emit):
-                prepared = await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
+                prepared = await self._aprepare(run, endpoint_id, emit)
                 if prepared is not None:
                     await worker.watch_async(_ask(run, prepared, emit))
             return await asyncio.to_thread(self._record, run)
@@ -111,6 +111,11 @@ class Executor:
             run.broken_off(reason)
             await asyncio.to_thread(self._record, run)
             raise
+
+    async def _aprepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
+        if "@" not in run.request.prompt:  # nothing to pack: quicker than finding a thread for it
+            return self._prepare(run, endpoint_id, emit)
+        return await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
 
     def _prepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
         """The call to one endpoint; None where it cannot be asked, which the run then knows."""

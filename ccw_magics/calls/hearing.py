@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Iterable
+import math
+from collections.abc import Callable, Iterable
 from contextlib import aclosing
 from dataclasses import dataclass
 
@@ -48,10 +49,10 @@ async def hear(
     Raises:
         CcwError: The backend's failure, or a `ProviderError` for an answer that is late.
     """
-    redactor, wait = Redactor(secrets), _Wait()
+    redactor, patience = Redactor(secrets), _Patience()
     try:
-        async with aclosing(backend.stream(call)) as events:
-            while (event := await _next(events, wait, call)) is not None:
+        async with patience.timeout, aclosing(backend.stream(call)) as events:
+            async for event in events:
                 match event:
                     case Sent():
                         on_sent()
@@ -61,18 +62,54 @@ async def hear(
                         emit("stderr", text)
                     case Done():
                         progress.ends.append(event)
-                wait = _wait_after(event, call, settings)
-    finally:
-        _pass_on(redactor.flush(), progress, emit)
-
-
-async def _next(events: AsyncGenerator[Event, None], wait: _Wait, call: ModelCall) -> Event | None:
-    try:
-        async with asyncio.timeout(wait.seconds):
-            return await anext(events, None)
+                patience.expect(_wait_after(event, call, settings))
     except TimeoutError:
         pass
-    raise late_error(call, wait.missed, wait.seconds or 0.0, wait.setting)
+    else:
+        return
+    finally:
+        patience.end()
+        _pass_on(redactor.flush(), progress, emit)
+    raise late_error(call, patience.wait.missed, patience.wait.seconds or 0.0, patience.wait.setting)
+
+
+class _Patience:
+    """How long the next event may take. One timer watches a whole answer: one for each piece would cost more than it.
+
+    Attributes:
+        timeout: What is around the answer, and ends it.
+        wait: What is waited for.
+    """
+
+    def __init__(self) -> None:
+        self.timeout = asyncio.timeout(None)
+        self.wait = _Wait()
+        self._loop = asyncio.get_running_loop()
+        self._due = math.inf
+        self._timer: asyncio.TimerHandle | None = None
+
+    def expect(self, wait: _Wait) -> None:
+        """Begin to wait for the next event."""
+        self.wait = wait
+        self._due = math.inf if wait.seconds is None else self._loop.time() + wait.seconds
+        if self._timer is None or self._due < self._timer.when():
+            self.end()
+            self._watch()
+
+    def end(self) -> None:
+        """Wait for nothing more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _watch(self) -> None:
+        """Look again when the time is over, which events since then have put off."""
+        if self._loop.time() >= self._due:
+            self.timeout.reschedule(self._due)
+        elif self._due < math.inf:
+            self._timer = self._loop.call_at(self._due, self._watch)
+        else:
+            self._timer = None
 
 
 def _wait_after(event: Event, call: ModelCall, settings: AdvancedSettings) -> _Wait:
