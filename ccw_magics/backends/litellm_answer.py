@@ -10,6 +10,7 @@ from typing import Any, Final
 
 from ccw_magics.backends.base import Event, Note, Text
 from ccw_magics.backends.litellm_formats import Seen
+from ccw_magics.errors import ProviderError
 
 THINKING: Final = "thinking…"
 NOTE_S: Final = 0.5
@@ -32,7 +33,19 @@ class Asking:
         self.leaves: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.answer = asyncio.create_task(work)
         self.answer.add_done_callback(self._ended)
+        self._seen = seen
         seen.on_request = self._left
+
+    def give_up(self) -> None:
+        """Nobody waits any more: stop it at once, or before its request leaves.
+
+        litellm prepares a request in a thread, which makes a coroutine; cancelled meanwhile, nobody would await that,
+        and Python would warn of it.
+        """
+        if self.leaves.done() and not self.leaves.cancelled():
+            self.answer.cancel()
+        else:
+            self._seen.is_given_up = True
 
     def _left(self) -> None:
         if not self.leaves.done():
@@ -45,13 +58,20 @@ class Asking:
 
 
 class Heard:
-    """What has come of a streamed answer."""
+    """What has come of an answer."""
 
     def __init__(self) -> None:
         self.has_text = False
         self.reason: str | None = None
         self.usage_chunk: Any = None
         self._noted_at_s = -math.inf
+
+    def whole(self, answer: Any) -> Event | None:
+        """The text of an answer that came in one."""
+        self.usage_chunk, choice = answer, answer.choices[0]
+        self.reason = choice.finish_reason
+        self.has_text = bool(choice.message.content)
+        return Text(choice.message.content) if self.has_text else None
 
     def event(self, chunk: Any) -> Event | None:
         """The chunk's text, or now and then a sign that the model is thinking."""
@@ -69,3 +89,24 @@ class Heard:
             self._noted_at_s = now_s
             return Note(THINKING)
         return None
+
+
+def no_text(provider: str, reason: str | None) -> ProviderError:
+    """The error for an answer without any text; asking again helps only where it did not end so by a rule.
+
+    Args:
+        provider: Who answered.
+        reason: Why the answer ended, in OpenAI's words.
+    """
+    why, hint = ENDS.get(reason or "", ("", "Ask again."))
+    return ProviderError(f"{provider} answered without any text{why}", hint=hint, retryable=reason not in ENDS)
+
+
+ENDS: Final = {
+    "length": (" within its limit of tokens", "Raise --max-tokens: what a model thinks counts too."),
+    "content_filter": (
+        ": its content filter withheld it",
+        "Change the prompt, or leave out the files that the filter may object to; asking again does not help.",
+    ),
+}
+"""Ends that come again with the same request: what to say of each, and the next step."""

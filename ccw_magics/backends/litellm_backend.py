@@ -17,14 +17,13 @@ from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
-from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Sent, Text
-from ccw_magics.backends.litellm_answer import Asking, Heard
+from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Sent
+from ccw_magics.backends.litellm_answer import Asking, Heard, no_text
 from ccw_magics.backends.litellm_cost import OWN_PRICES, AnthropicUsage, Prices, usage_of
 from ccw_magics.backends.litellm_errors import clean_error
 from ccw_magics.backends.litellm_formats import NoAnswerError, Seen
 from ccw_magics.backends.litellm_logs import redact_logs, watch_logs
-from ccw_magics.backends.litellm_params import check_params
-from ccw_magics.errors import ProviderError
+from ccw_magics.backends.litellm_params import check_headers, check_params
 
 PREFIXES: Final = {"google": "gemini", "ollama": "ollama_chat", "custom": "openai"}
 """Config types whose litellm name differs; every other type is litellm's own name."""
@@ -51,17 +50,18 @@ class LiteLLMBackend:
             self._litellm, self._watching, self._clients = await asyncio.to_thread(_import_litellm)
 
     async def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
-        """Yield the answer's pieces, then usage and cost.
+        """Yield the answer's pieces, then usage and cost; these also where no piece came, before the error says so.
 
         Raises:
-            ConfigError: A parameter would lead the call elsewhere.
+            ConfigError: A parameter would lead the call elsewhere, or no header can carry the key.
             ProviderError: For every failure of the provider or the way to it.
             ContextTooLarge: The provider says that the prompt does not fit.
         """
         check_params(call.params)
+        check_headers(call)
         await self._load()
         redact_logs(secret for secret in (call.api_key, call.proxy, *call.headers.values()) if secret is not None)
-        seen = Seen(connect_timeout_s=call.connect_timeout_s, is_streamed=call.stream)
+        seen = Seen(call.connect_timeout_s, is_streamed=call.stream, own_headers=_own_headers(call))
         try:
             async for event in self._events(call, seen):
                 yield event
@@ -103,25 +103,26 @@ class LiteLLMBackend:
             yield Sent()
             answer = await asking.answer
         finally:
-            asking.answer.cancel()
-        if not call.stream:
-            choice = answer.choices[0]
-            _check(seen)
-            yield Text(_said(choice.message.content, call))
-            yield self._done(call, seen, answer, choice.finish_reason)
-            return
+            asking.give_up()
         heard = Heard()
-        async with aclosing(answer):
-            while (chunk := await self._next(answer, seen)) is not None:
-                if event := heard.event(chunk):
-                    yield event
-        _check(seen)
-        if not heard.has_text:
-            _said(None, call)
+        if call.stream:
+            async with aclosing(answer):
+                while (chunk := await self._next(answer, seen)) is not None:
+                    if event := heard.event(chunk):
+                        yield event
+            _check(seen)
+        else:
+            _check(seen)
+            if event := heard.whole(answer):
+                yield event
         yield self._done(call, seen, heard.usage_chunk, heard.reason)
+        if not heard.has_text:
+            raise no_text(call.provider_type, heard.reason)
 
     async def _next(self, answer: Any, seen: Seen) -> Any:
         """The next chunk; with some providers litellm sends the request only now."""
+        if seen.requests:
+            return await anext(answer, None)
         with self._watching(seen):
             return await anext(answer, None)
 
@@ -132,11 +133,12 @@ class LiteLLMBackend:
         for kind in kinds:
             client = self._clients.client(kind, call, provider)
             if client is None:
+                seen.is_blind = True
                 seen.on_request()  # the wire will not see it
             try:
                 answer = await self._litellm.acompletion(**arguments, **({"client": client} if client else {}))
             except Exception:
-                if seen.requests or kind is kinds[-1]:
+                if seen.requests or seen.is_given_up or kind is kinds[-1]:
                     raise
             else:
                 break
@@ -211,13 +213,10 @@ def _parts(call: ModelCall) -> list[dict[str, Any]]:
     return [*parts, {"type": "text", "text": f"{call.tail}{SEPARATOR}{call.prompt}"}]
 
 
-def _said(text: str | None, call: ModelCall) -> str:
-    """The text of an answer; one without any is a failure, or an empty stream would pass for an answer."""
-    if not text:
-        raise ProviderError(
-            f"{call.provider_type} answered without any text", hint="Ask again, or raise --max-tokens.", retryable=True
-        )
-    return text
+def _own_headers(call: ModelCall) -> frozenset[str]:
+    """The headers that the config sets, in lower case."""
+    names = [*call.headers, *(["OpenAI-Organization"] if call.organization is not None else [])]
+    return frozenset(name.lower() for name in names)
 
 
 def _provider(call: ModelCall) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import atexit
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import TimeoutError as FutureTimeoutError
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -180,24 +180,25 @@ def _openai(call: ModelCall, provider: str, http_client: httpx.AsyncClient) -> A
     base = call.api_base
     if base is None and provider != "openai":
         base = litellm.get_llm_provider(call.model, custom_llm_provider=provider, api_key=key)[3]
-    return openai.AsyncOpenAI(
-        api_key=key,
-        base_url=base or OPENAI_BASE,
-        organization=call.organization,
-        http_client=http_client,
-        max_retries=0,
-    )
+    return _of_the_config(openai.AsyncOpenAI, call, http_client, base_url=base or OPENAI_BASE)
 
 
 def _azure(call: ModelCall, provider: str, http_client: httpx.AsyncClient) -> Any:  # noqa: ARG001 - as `_openai`
-    key = call.api_key.reveal() if call.api_key is not None else NO_KEY
     base, version = (call.api_base or "").rstrip("/"), call.api_version or litellm.AZURE_DEFAULT_API_VERSION
-    common: dict[str, Any] = {"api_key": key, "http_client": http_client, "max_retries": 0}
     if version in AZURE_V1:
-        return openai.AsyncOpenAI(base_url=f"{base}/openai/v1/", **common)
-    if "/openai/deployments" in base:
-        return openai.AsyncAzureOpenAI(base_url=base, api_version=version, **common)
-    return openai.AsyncAzureOpenAI(azure_endpoint=base, api_version=version, **common)
+        return _of_the_config(openai.AsyncOpenAI, call, http_client, base_url=f"{base}/openai/v1/")
+    place = "base_url" if "/openai/deployments" in base else "azure_endpoint"
+    return _of_the_config(openai.AsyncAzureOpenAI, call, http_client, api_version=version, **{place: base})
+
+
+def _of_the_config(
+    sdk: Callable[..., openai.AsyncOpenAI], call: ModelCall, http_client: httpx.AsyncClient, **place: str
+) -> openai.AsyncOpenAI:
+    """A client of OpenAI's SDK; of what it takes from the environment, the wire drops organization and project."""
+    key = call.api_key.reveal() if call.api_key is not None else NO_KEY
+    client = sdk(api_key=key, organization=call.organization, http_client=http_client, max_retries=0, **place)
+    client._custom_headers = {}  # noqa: SLF001 - OPENAI_CUSTOM_HEADERS, meant for OpenAI; there is no public way
+    return client
 
 
 AZURE_V1: Final = frozenset({"v1", "latest", "preview"})

@@ -105,6 +105,10 @@ class Prices:
     def usd(self, reported: Any) -> tuple[float | None, float | None]:
         """The same from litellm's usage."""
         parts = self._parts_usd(reported)
+        used = usage_of(reported)
+        if not (used.cached_input_tokens or used.cache_write_tokens):
+            cost_usd = _known(sum(parts)) if parts else None
+            return cost_usd, cost_usd
         plain = self._parts_usd(
             self.litellm.Usage(
                 prompt_tokens=reported.prompt_tokens,

@@ -99,10 +99,16 @@ REDIRECTED: Final = _Case(
     "Set the provider's apiBase to the address that answers.",
     says_all=True,
 )
-OTHER: Final = _Case("{name} failed", "CCW_DEBUG=1 shows the whole trace.")
+NOT_MADE: Final = _Case(
+    "the request to {name} could not be made", "Check the endpoint's params, the options given, and the key."
+)
+NOT_TAKEN: Final = _Case(
+    "{model} at {name} does not take the parameter {params}", "Remove it from the endpoint's params.", says_all=True
+)
 
 BY_FAULT: Final = {Fault.CUT: CUT, Fault.UNREADABLE: UNREADABLE, Fault.REDIRECTED: REDIRECTED}
 BY_CLASS: Final = (
+    ({"UnsupportedParamsError"}, NOT_TAKEN),
     ({"ConnectTimeout"}, NO_CONNECTION),
     ({"Timeout", "TimeoutError", "APITimeoutError"}, TIMED_OUT),
     ({"ClientConnectorDNSError", "gaierror"}, NO_SUCH_HOST),
@@ -132,6 +138,9 @@ NO_CREDIT: Final = re.compile(
 """OpenAI, DeepSeek and Anthropic, where there is no money left."""
 OVER_QUOTA: Final = re.compile(r"(?is)exceeded your current quota.*billing")
 """OpenAI says so too, but so does Google of a minute's limit; there it says when to come back."""
+LITELLMS: Final = re.compile(r"(?s)\s*Traceback \(most recent call last\).*|\.? Handle with `litellm\.\w+`\.")
+"""What litellm adds to others' words, for those who program it."""
+CLASS_NAME: Final = re.compile(r"(?:litellm\.)?\b\w+(?:Error\b\s*[:-]|Exception\b\s*[:-]?)\s*")
 MARKUP: Final = re.compile(r"(?is)<(script|style)\b.*?</\1\s*>|<!--.*?-->|<[^>]*>")
 
 
@@ -172,6 +181,7 @@ def _typed(error: Exception, call: ModelCall, seen: Seen, secrets: list[Secret])
         "timeout": call.timeout_s,
         "connect_timeout": call.connect_timeout_s,
         "status": status,
+        "params": _not_taken(error, call),
     }
     message = case.message.format(**words)
     return ProviderError(
@@ -191,9 +201,24 @@ def _case(links: list[BaseException], seen: Seen, status: int | None) -> _Case:
         return BY_FAULT[seen.fault]
     if told := _told(links):
         return told
+    if _was_never_made(links, seen):
+        return NOT_MADE
     if status is not None:
         return _by_status(status, seen)
     return CUT if seen.is_bad else UNREADABLE
+
+
+def _was_never_made(links: list[BaseException], seen: Seen) -> bool:
+    """Whether litellm failed before it sent anything: whatever status it makes up, another try would fail likewise."""
+    if not seen.is_blind:
+        return seen.requests == 0
+    return any(isinstance(link, UnicodeEncodeError) or "not JSON serializable" in str(link) for link in links)
+
+
+def _not_taken(error: Exception, call: ModelCall) -> str:
+    """Which of the call's parameters litellm says that the model does not take."""
+    told = str(error).partition("does not support parameters:")[2].partition("for model=")[0]
+    return ", ".join(sorted(set(re.findall(r"\w+", told)) & set(call.params))) or "given"
 
 
 def _by_status(status: int, seen: Seen) -> _Case:
@@ -241,8 +266,9 @@ def _detail(error: Exception, seen: Seen, secrets: list[Secret]) -> str:
     text = _message(seen.error_body) if seen.is_error else str(getattr(error, "message", None) or error)
     text = redact(text, secrets)
     if not seen.is_error:
+        text = LITELLMS.sub("", text)
         words = re.search(r'"message":\s*"((?:[^"\\]|\\.)*)"', text)
-        text = words.group(1) if words else re.sub(r"(?:litellm\.)?\b\w+(?:Error|Exception)\b\s*[:-]\s*", "", text)
+        text = words.group(1) if words else CLASS_NAME.sub("", text)
     text = " ".join(text.split())
     return text if len(text) <= DETAIL_CHARS else f"{text[:DETAIL_CHARS]} …"
 

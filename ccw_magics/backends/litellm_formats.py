@@ -56,6 +56,9 @@ class Seen:
         usage: The provider's own usage, its parts merged; None where it told none.
         hang_up: Closes the answer's connection, if it is still coming.
         is_over: Set when the call has ended: what litellm still does in its name is no longer watched.
+        is_given_up: Set when nobody waits any more for a request that has not left: it must not.
+        is_blind: Whether litellm may go other ways than over the wire, so that `requests` says nothing.
+        own_headers: The headers that the config sets, in lower case.
     """
 
     connect_timeout_s: float = 10.0
@@ -73,6 +76,9 @@ class Seen:
     usage: dict[str, Any] | None = None
     hang_up: Callable[[], Awaitable[None]] = _nothing
     is_over: bool = False
+    is_given_up: bool = False
+    is_blind: bool = False
+    own_headers: frozenset[str] = frozenset()
 
     @property
     def is_error(self) -> bool:
@@ -87,7 +93,7 @@ class Seen:
     def look_at(self, event: object) -> None:
         """Take note of what an event says beside its text."""
         self.events += 1
-        if not isinstance(event, Mapping) or self.format is None:
+        if not isinstance(event, dict) or self.format is None:
             return
         if error := _error(event):
             self.status, self.error_body = error_status(error), json.dumps(event)
@@ -164,14 +170,17 @@ def _error(event: Event) -> object:
     return event.get("error") or _within(event, "response").get("error")
 
 
+NOTHING: Final[Event] = {}
+
+
 def _within(event: Event, name: str) -> Event:
     inner = event.get(name)
-    return inner if isinstance(inner, Mapping) else {}
+    return inner if isinstance(inner, dict) else NOTHING
 
 
 def _listed(event: Event, name: str) -> Sequence[Event]:
     items = event.get(name)
-    return [item for item in items if isinstance(item, Mapping)] if isinstance(items, list) else []
+    return [item for item in items if isinstance(item, dict)] if isinstance(items, list) else []
 
 
 def _usage(event: Event) -> Event:

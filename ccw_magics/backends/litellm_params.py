@@ -1,4 +1,4 @@
-"""Which parameters may go along with a call: those of the model, none that says where it goes or with which key."""
+"""What may go along with a call: parameters of the model, none that says where it goes; what a header can carry."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from ccw_magics.backends.base import ModelCall
 from ccw_magics.errors import ConfigError
 
 ALLOWED: Final = frozenset(
@@ -62,3 +63,27 @@ def check_params(params: Mapping[str, Any]) -> None:
     for name in body or {}:
         if FORBIDDEN_IN_BODY.fullmatch(str(name)):
             raise ConfigError(f"extra_body may not hold {name!r}", hint="Set it on the provider or the endpoint.")
+
+
+HEADER_NAME: Final = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+"""https://www.rfc-editor.org/rfc/rfc9110#name-tokens"""
+HEADER_VALUE: Final = re.compile(r"[\t -~]*")
+"""Of what the standard allows, that which httpx sends; a line's end would begin another header."""
+
+
+def check_headers(call: ModelCall) -> None:
+    """See that key and headers can be sent: the libraries below fail with anything from a 500 to a lost connection.
+
+    Raises:
+        ConfigError: One of them cannot.
+    """
+    for name, value in call.headers.items():
+        if not HEADER_NAME.fullmatch(name):
+            raise ConfigError(f"{name!r} cannot be the name of a header", hint="Correct the provider's customHeaders.")
+        if not HEADER_VALUE.fullmatch(value.reveal()):
+            raise ConfigError(f"the header {name} holds a character that no header can carry", hint=PASTED)
+    if call.api_key is not None and not HEADER_VALUE.fullmatch(call.api_key.reveal()):
+        raise ConfigError(f"the key of {call.provider_type} holds a character that no header can carry", hint=PASTED)
+
+
+PASTED: Final = "Look for a line's end, a typographic quote or dash, or another letter that was pasted along."

@@ -28,6 +28,8 @@ STREAM_TYPES: Final = frozenset({"text/event-stream", "application/x-ndjson", "a
 """Media types a stream may have, those of careless servers included."""
 ENCODED: Final = frozenset({"content-encoding", "content-length", "transfer-encoding"})
 """Headers that no longer hold for a body that was read, and decoded, here."""
+ACCOUNT: Final = ("OpenAI-Organization", "OpenAI-Project")
+"""Headers that OpenAI's SDK and litellm fill from the environment, whatever the host that gets them."""
 
 
 class WireFaultError(httpx.TransportError):
@@ -66,6 +68,11 @@ class Wire(httpx.AsyncBaseTransport):
                 same: `calls/` has the one retry layer.
         """
         seen = _CALL.get()
+        for name in ACCOUNT:
+            if seen is None or name.lower() not in seen.own_headers:
+                request.headers.pop(name, None)
+        if seen is not None and seen.is_given_up:
+            raise WireFaultError("given up")
         if seen is None or seen.is_over:
             return await self._shared.handle_async_request(request)
         if seen.failure is not None:
@@ -94,11 +101,10 @@ class _Watched:
         request.extensions = {**request.extensions, "timeout": limits}
         seen.requests += 1
         seen.on_request()
-        bare = await self._shared.handle_async_request(request)
-        seen.status, seen.retry_after_s = bare.status_code, retry_after_s(bare.headers)
-        seen.format = format_of(request.url.path) if bare.is_success else None
-        # Wrapped, so that its bytes come decoded.
-        response = httpx.Response(bare.status_code, headers=bare.headers, stream=bare.stream, request=request)
+        response = await self._shared.handle_async_request(request)
+        response.request = request
+        seen.status, seen.retry_after_s = response.status_code, retry_after_s(response.headers)
+        seen.format = format_of(request.url.path) if response.is_success else None
         seen.hang_up = response.aclose
         if seen.is_error:
             return _again(response, content=await self._beginning(response))
@@ -143,7 +149,7 @@ class _Watched:
         text = bytes(body[:ERROR_BODY_BYTES])
         self._seen.error_body = text.decode(errors="replace")
         if self._seen.retry_after_s is None and (asked := re.search(rb'"retryDelay":\s*"(\d+(?:\.\d+)?)s"', text)):
-            self._seen.retry_after_s = float(asked[1])  # Google's way, in the body
+            self._seen.retry_after_s = _finite(float(asked[1]))  # Google's way, in the body
         return text
 
     async def _refuse(self, fault: Fault) -> None:
@@ -185,14 +191,20 @@ def retry_after_s(headers: Mapping[str, str]) -> float | None:
             number = float(headers.get(name, "")) * unit_s
         except ValueError:
             continue
-        if math.isfinite(number) and number >= 0:
-            return number
+        if (wait_s := _finite(number)) is not None and wait_s >= 0:
+            return wait_s
+    if "retry-after" not in headers:
+        return None
     try:
         until = parsedate_to_datetime(headers.get("retry-after", ""))
-    except ValueError:
+        until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
+        return max(0.0, (until - datetime.now(UTC)).total_seconds())
+    except (ValueError, OverflowError, TypeError):  # what there is of it depends on how the date is wrong
         return None
-    until = until if until.tzinfo is not None else until.replace(tzinfo=UTC)
-    return max(0.0, (until - datetime.now(UTC)).total_seconds())
+
+
+def _finite(number: float) -> float | None:
+    return number if math.isfinite(number) else None
 
 
 def _is_short(response: httpx.Response, body: bytes) -> bool:
