@@ -135,6 +135,8 @@ class Backend(Protocol):
     def stream(self, call: ModelCall) -> AsyncGenerator[Event, None]:
         """Yield `Sent`, `Text` and `Note` events as they come, then exactly one `Done`; closing it closes the socket.
 
+        An error may follow the `Done`: an answer without text was paid for too.
+
         A model that thinks or reads without saying anything yields a `Note` now and then, as a sign that it lives.
         """
         ...
