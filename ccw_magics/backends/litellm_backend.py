@@ -108,7 +108,7 @@ class LiteLLMBackend:
         if call.stream:
             self._spare_record(answer)
             async with aclosing(answer):
-                while (chunk := await self._next(answer, seen)) is not None:
+                while not _is_all_told(call, heard, seen) and (chunk := await self._next(answer, seen)) is not None:
                     if event := heard.event(chunk):
                         yield event
             _check(seen)
@@ -185,6 +185,8 @@ class LiteLLMBackend:
         reported = getattr(answer, "usage", None)
         if seen.format is not None and seen.usage is None:
             return end
+        if reported is None and seen.usage is not None and "prompt_tokens" in seen.usage:
+            reported = self._litellm.Usage(**seen.usage)
         prices = Prices(self._litellm, _provider(call), call.model)
         if seen.usage is not None and "input_tokens" in seen.usage and _takes_breakpoints(call):
             used = AnthropicUsage.told(seen.usage, call.provider_ttl)
@@ -195,6 +197,16 @@ class LiteLLMBackend:
             return end
         cost_usd, uncached_cost_usd = (None, None) if call.provider_type in OWN_PRICES else costs
         return replace(end, usage=usage, cost_usd=cost_usd, uncached_cost_usd=uncached_cost_usd)
+
+
+def _is_all_told(call: ModelCall, heard: Heard, seen: Seen) -> bool:
+    """Whether the answer is whole and its usage known, before litellm builds it up once more to count what was told.
+
+    litellm gives the reason of the end when it has read all there is.
+    """
+    usage = seen.usage or {}
+    is_counted = "prompt_tokens" in usage or ("output_tokens" in usage and _takes_breakpoints(call))
+    return heard.reason is not None and seen.is_whole and is_counted
 
 
 def _check(seen: Seen) -> None:
