@@ -139,10 +139,14 @@ class Reply:
     def _failed_tries(self) -> Iterator[str]:
         """What went wrong before the outcome, in order; the same thing several times in one line."""
         no_news = {"", Attempt.BROKEN_OFF, self.failure.message if self.failure is not None else ""}
-        failed = ((tried.endpoint, tried.error) for tried in self.attempts if tried.error not in no_news)
-        for (endpoint, error), times in groupby(failed):
+        failed = ((self._named(tried), tried.error) for tried in self.attempts if tried.error not in no_news)
+        for (who, error), times in groupby(failed):
             count = len([*times])
-            yield f"{endpoint}: {error.rstrip('.')} ({count} times)" if count > 1 else f"{endpoint}: {error}"
+            yield f"{who}: {error.rstrip('.')} ({count} times)" if count > 1 else f"{who}: {error}"
+
+    def _named(self, tried: Attempt) -> str:
+        has_key = self.has_several_keys and tried.key and tried.endpoint == self.endpoint
+        return f"{tried.endpoint}, key {tried.key}" if has_key else tried.endpoint
 
     def _tokens(self) -> list[str]:
         if self.usage is None:

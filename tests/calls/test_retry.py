@@ -170,6 +170,7 @@ def test_a_refused_key_gives_way_to_the_next_at_once(workspace: Workspace, wire:
     assert reply.raise_for_error().output == "Yes."
     assert _used(wire) == [KEYS["ONE"], KEYS["TWO"]]
     assert any("trying another key" in note for note in notes)
+    assert reply.remarks()[0].startswith("wired, key sk-…def: ")
     assert reply.key == "sk-…def"
     assert "key sk-…def" in reply.summary()
     _notes(workspace)
