@@ -70,8 +70,7 @@ class LiteLLMBackend:
         else:
             return
         finally:
-            seen.is_over, seen.failure = True, None
-            await seen.hang_up()
+            await seen.end()
         # Outside the handler, or Python would chain the original, whose frames hold the key, as `__context__`.
         raise raised
 

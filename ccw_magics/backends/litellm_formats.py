@@ -80,6 +80,12 @@ class Seen:
     is_blind: bool = False
     own_headers: frozenset[str] = frozenset()
 
+    async def end(self) -> None:
+        """Hang up, and hold on to nothing: timers of the connections keep the context that this stands in."""
+        self.is_over, self.failure, self.on_request = True, None, _nobody
+        hang_up, self.hang_up = self.hang_up, _nothing
+        await hang_up()
+
     @property
     def is_error(self) -> bool:
         """Whether the provider answered with an error."""

@@ -3,8 +3,8 @@
 python tests/soaks/soak_kills.py [TIMES=200] [--seed N]
 
 Each kill falls on one of three kinds of process: one that makes calls, two at once that make calls, and two at once that
-only record, so that nearly every kill falls into a commit. Half of them work where WAL is refused: the name of sqlite's
-shared memory is taken there by a link to nowhere, so that it cannot be opened: what a network file system comes to.
+only record, so that nearly every kill falls into a commit. Half of them work as on a network file system, where there is
+no WAL: their processes are told that the project lies on one.
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ from pathlib import Path
 from soaking import FORMATS, HANG_S, Findings, home_of, project, serving
 
 from ccw_magics.database import DAMAGED
+from ccw_magics.database import file as database
 from ccw_magics.journal import Call, Entry, Journal
 
 LONGEST_S = 0.3
@@ -35,6 +36,7 @@ LONGEST_S = 0.3
 ANSWER = "Hello from the wire."
 """What `serving` says where nothing is expected."""
 SETTINGS = {"maxRetries": 0}
+ON_NETWORK = "on-network"
 IMPORTED = ("litellm", "ccw_magics.workspace", "ccw_magics.backends.litellm_clients")
 """What each process is forked with, or it would spend seconds on it before its first call."""
 RECORDED = Call(
@@ -96,6 +98,8 @@ KINDS: dict[str, Sequence[Work]] = {
 
 def _begin(work: Work, root: Path, name: str, reports: Connection) -> None:
     os.environ["HOME"] = str(home_of(root))  # the process that is forked knows an older one
+    if (root / ON_NETWORK).exists():
+        database.is_on_network = lambda _: True
     work(root, name, reports)
 
 
@@ -192,17 +196,15 @@ def check_files(root: Path, findings: Findings) -> str:
 
 
 def refuse_wal(root: Path) -> None:
-    """Let sqlite find no place for the memory that WAL needs."""
-    file = Journal(root).status().path
-    file.parent.mkdir(parents=True)
-    Path(f"{file}-shm").symlink_to("nowhere/at-all")
+    """Let the processes take the project for one on a network file system."""
+    (root / ON_NETWORK).touch()
 
 
 def soak(times: int, seed: int) -> int:
     chance = random.Random(seed)
     findings = Findings(f"{times} processes killed, seed {seed}")
     multiprocessing.get_context("forkserver").set_forkserver_preload(["__main__", *IMPORTED])
-    for place, is_refused in (("where WAL works", False), ("where WAL is refused", True)):
+    for place, is_refused in (("where WAL works", False), ("where there is no WAL", True)):
         with serving() as wire, project(wire, SETTINGS) as root:
             if is_refused:
                 refuse_wal(root)
