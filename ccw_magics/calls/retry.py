@@ -55,6 +55,7 @@ class Tries:
         self._refused: set[str] = set()
         self._last_key_id: str | None = None
         self._retries = 0
+        self._switches = 0  # between two waits each key is tried once, even where a server says to come back at once
         self._began = self._ended = time.perf_counter()
         self._deadline = asyncio.Timeout(None)
 
@@ -90,7 +91,9 @@ class Tries:
             return None
         left = [key for key in self._prepared.keys if key.id not in self._refused]
         is_of_key = cooldown_s(error) is not None
-        if is_of_key and any(self._ring.cooling_s(key) <= 0 for key in left if key.id != self._last_key_id):
+        others = [key for key in left if key.id != self._last_key_id and self._ring.cooling_s(key) <= 0]
+        if is_of_key and others and self._switches + 1 < len(self._prepared.keys):
+            self._switches += 1
             self._note(error, "trying another key")
             return 0.0
         has_hope = error.retryable or (is_of_key and bool(left))
@@ -109,7 +112,7 @@ class Tries:
 
     def _back_off(self, error: ProviderError, asked_s: float | None) -> float:
         least_s = min(BACKOFF_S * 2.0**self._retries, BACKOFF_MAX_S)
-        self._retries += 1
+        self._retries, self._switches = self._retries + 1, 0
         self._note(error, "asking again" if asked_s is None else f"asking again in {asked_s:,.0f} s")
         # Nobody gains by guessing how long we wait.
         if asked_s is None:

@@ -408,3 +408,13 @@ def test_without_texts_no_error_quotes_the_prompt(workspace: Workspace, wire: Wi
     reply, _ = _notes(workspace, "a secret plan")
     assert "a secret plan" in (reply.error or "")
     assert b"secret plan" not in b"".join(path.read_bytes() for path in (workspace.root / ".ccw" / "journal").iterdir())
+
+
+def test_keys_that_are_all_told_to_come_back_at_once_are_not_tried_for_ever(
+    workspace: Workspace, wire: WireServer, rests_s: list[float]
+) -> None:
+    _endpoint(workspace, wire, **_several(), advancedSettings={"maxRetries": 1})
+    wire.answers(Answer(status=429, headers={"Retry-After": "0"}))
+    assert not _notes(workspace)[0].success
+    assert len(wire.requests) == 6  # three keys, a wait, three keys
+    assert len([seconds for seconds in rests_s if seconds > 0]) == 1
