@@ -11,6 +11,7 @@
     ├── ContextTooLarge       over maxSizeKB, or over the model's context window
     ├── BudgetExceeded        the call would pass a spending limit
     ├── ProviderError         the provider refused, failed or could not be reached
+    ├── SchemaError           a schema cannot be understood, or an answer does not fit it
     ├── ToolError             a command-line tool or the embedded model's process failed
     └── CallInterrupted       the user interrupted the call; in its reply, never raised
 
@@ -82,6 +83,10 @@ class ContextTooLarge(CcwError):
 
 class BudgetExceeded(CcwError):
     """The call would pass a spending limit."""
+
+
+class SchemaError(CcwError):
+    """A schema cannot be understood, or the answer does not fit it; the reply keeps its text."""
 
 
 class ProviderError(CcwError):

@@ -14,6 +14,35 @@ SEPARATOR: Final = "\n\n---\n\n"
 
 
 @dataclass(frozen=True)
+class Exchange:
+    """An earlier turn of a conversation, as it was sent and answered.
+
+    Attributes:
+        asked: The user's message: what it brought of context, the separator, the prompt; of the first turn without its
+            context, which is the call's `blocks`.
+        answered: The answer.
+    """
+
+    asked: str
+    answered: str
+
+
+@dataclass(frozen=True)
+class AnswerSchema:
+    """The shape that an answer must have, for a provider that can hold its model to one.
+
+    Attributes:
+        name: Letters, digits, `_` and `-`.
+        json_schema: A JSON Schema whose root is an object.
+        is_strict: Whether it keeps to what OpenAI calls strict: every property required, none beside them.
+    """
+
+    name: str
+    json_schema: Mapping[str, Any]
+    is_strict: bool
+
+
+@dataclass(frozen=True)
 class ModelCall:
     """One request to one model, complete: nothing is looked up in the environment after this.
 
@@ -37,6 +66,10 @@ class ModelCall:
         stream: Whether to ask for the answer piece by piece.
         params: Further model parameters under their OpenAI names: `temperature`, `max_tokens`.
         slots_dir: Where the embedded model may keep what it has read; None for nowhere.
+        turns: The conversation before the prompt, the first turn first. The blocks then stand in the first turn's
+            message, and the tail, what changed since, in the last one before the prompt.
+        is_kept: Whether the prompt will be sent again, as a turn: the provider is then asked to keep it too.
+        schema: The shape of the answer, where the provider is to hold the model to it.
     """
 
     provider_type: str
@@ -58,12 +91,41 @@ class ModelCall:
     stream: bool = True
     params: Mapping[str, Any] = field(default_factory=dict)
     slots_dir: Path | None = None
+    turns: tuple[Exchange, ...] = ()
+    is_kept: bool = False
+    schema: AnswerSchema | None = None
 
     @property
     def text(self) -> str:
-        """Context and prompt as one text: the context is the stable prefix."""
-        context = "".join((*self.blocks, self.tail))
-        return f"{context}{SEPARATOR}{self.prompt}" if context else self.prompt
+        """Everything but the system prompt as one text, whose beginning stays the same from call to call."""
+        earlier = [part for turn in self._exchanges() for part in (turn.asked, turn.answered)]
+        return "\n\n".join((*earlier, self.asked))
+
+    @property
+    def asked(self) -> str:
+        """The last message: context, separator and prompt, or the prompt alone."""
+        return joined(self.tail if self.turns else f"{''.join(self.blocks)}{self.tail}", self.prompt)
+
+    def messages(self) -> list[dict[str, str]]:
+        """Everything but the system prompt, as messages of `role` and `content`; users and answers take turns."""
+        earlier = [
+            {"role": role, "content": content}
+            for turn in self._exchanges()
+            for role, content in (("user", turn.asked), ("assistant", turn.answered))
+        ]
+        return [*earlier, {"role": "user", "content": self.asked}]
+
+    def _exchanges(self) -> tuple[Exchange, ...]:
+        """The turns with the blocks at the beginning of the first one's message."""
+        if not self.turns:
+            return ()
+        first = Exchange(joined("".join(self.blocks), self.turns[0].asked), self.turns[0].answered)
+        return (first, *self.turns[1:])
+
+
+def joined(context: str, prompt: str) -> str:
+    """Context, separator and prompt; the prompt alone where there is no context."""
+    return f"{context}{SEPARATOR}{prompt}" if context else prompt
 
 
 @dataclass(frozen=True)
@@ -147,6 +209,18 @@ class Backend(Protocol):
 
     async def count_tokens(self, call: ModelCall, text: str) -> int | None:
         """Tokens of `text` for the call's model, or the best estimate; None where there is none."""
+        ...
+
+    async def max_output_tokens(self, call: ModelCall) -> int | None:
+        """The longest answer that the model gives; None where unknown."""
+        ...
+
+    async def price_usd(self, call: ModelCall, usage: Usage) -> float | None:
+        """What a call with this usage costs, in US dollars; None where the price is unknown, 0.0 where it is free."""
+        ...
+
+    async def has_schema_mode(self, call: ModelCall) -> bool:
+        """Whether the call's provider is known to hold its model to a schema."""
         ...
 
     async def warm(self, call: ModelCall) -> None:

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from ccw_magics.schema import Schema
+
 
 @dataclass(frozen=True)
 class Request:
@@ -22,6 +24,10 @@ class Request:
         system: The system prompt.
         stream: Whether to ask for the answer piece by piece.
         retry_cut: Whether to ask again, from the beginning, where an answer breaks off that was shown in part.
+        chat: The conversation that this is the next turn of; None for a question by itself.
+        replay: Whether to give an answer that was recorded, and record this one; None for what the endpoint says.
+        max_cost_usd: What this call may cost at most, in US dollars; None for no limit of its own.
+        schema: The shape that the answer must have; None for text.
         params: Model parameters under OpenAI's names, such as `temperature` and `max_tokens`.
     """
 
@@ -34,4 +40,8 @@ class Request:
     system: str = ""
     stream: bool = True
     retry_cut: bool = False
+    chat: str | None = None
+    replay: bool | None = None
+    max_cost_usd: float | None = None
+    schema: Schema | None = None
     params: Mapping[str, Any] = field(default_factory=dict)

@@ -27,6 +27,7 @@ from ccw_magics.errors import ConfigError
 
 RESERVED_VERBS = frozenset(
     {
+        "budget",
         "cache",
         "chat",
         "cli",
@@ -319,6 +320,7 @@ class Endpoint(_Model):
         system_prompt: The system prompt of every call that says none itself.
         context_window: Tokens that the model takes, its answer included; None for what is known of the model.
         fallback: Ids of endpoints to ask in order where this one fails before it said anything.
+        replay: Whether an answer that was recorded is given again, at no cost; a call may say otherwise.
         enabled: Whether it may be used.
         created_at: ISO 8601, UTC, with milliseconds.
         updated_at: Likewise.
@@ -335,6 +337,7 @@ class Endpoint(_Model):
     system_prompt: str | None = None
     context_window: int | None = Field(default=None, gt=0)
     fallback: list[str] = Field(default_factory=list)
+    replay: bool = False
     enabled: bool = True
     created_at: str | None = None
     updated_at: str | None = None
@@ -354,6 +357,18 @@ class GlobalCacheSettings(_Model):
     max_total_size_mb: Number = Field(default=100, gt=0)
 
 
+class Budget(_Model):
+    """What calls may cost, in US dollars; None for no limit.
+
+    Attributes:
+        per_kernel_usd: All calls of one kernel, or of one process.
+        per_day_usd: All calls of this project since midnight, local time, from whatever kernel.
+    """
+
+    per_kernel_usd: Number | None = Field(default=None, ge=0)
+    per_day_usd: Number | None = Field(default=None, ge=0)
+
+
 def _check_has_id(provider: Provider) -> Provider:
     _check_id(provider.id)
     return provider
@@ -368,6 +383,7 @@ class Config(_Model):
         endpoints: What can be asked; ids are unique.
         default_endpoint: The endpoint of a cell that names none; it may have gone.
         global_cache_settings: Where packs are kept.
+        budget: What calls may cost.
         journal: What is recorded of each call: `full` with prompt and answer, `meta` without, `off` nothing.
     """
 
@@ -377,6 +393,7 @@ class Config(_Model):
     default_endpoint: str | None = None
     global_cache_settings: GlobalCacheSettings = Field(default_factory=GlobalCacheSettings)
     journal: Literal["full", "meta", "off"] = "full"
+    budget: Budget = Field(default_factory=Budget)
 
     @model_validator(mode="after")
     def _check_unique_ids(self) -> Self:
