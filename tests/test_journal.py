@@ -26,7 +26,7 @@ from hypothesis import strategies as st
 
 from ccw_magics.errors import CcwError
 from ccw_magics.journal import OPENING_CHARS, Call, Entry, Journal, readable_usd
-from ccw_magics.journal.record import WAIT_S
+from ccw_magics.journal.file import WAIT_S
 
 FUZZ = int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
@@ -327,7 +327,7 @@ def test_another_process_that_holds_the_file_is_waited_for_a_short_time(
 ) -> None:
     waited: list[float] = []
     clock = SimpleNamespace(sleep=waited.append, monotonic=lambda: sum(waited))
-    monkeypatch.setattr("ccw_magics.journal.record.time", clock)
+    monkeypatch.setattr("ccw_magics.journal.file.time", clock)
     assert journal.append(PLAIN) is None
     assert "another process keeps it locked" in journal.take_trouble()
     assert sum(waited) == pytest.approx(WAIT_S, abs=0.02)
@@ -352,7 +352,7 @@ def test_while_one_thread_waits_others_have_the_lock(
             thread.join(30)
             release(holder)
 
-    monkeypatch.setattr("ccw_magics.journal.record.time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
+    monkeypatch.setattr("ccw_magics.journal.file.time", SimpleNamespace(sleep=meanwhile, monotonic=time.monotonic))
     assert journal.append(PLAIN) == 2
     assert read == [1]
 
@@ -547,8 +547,8 @@ def test_a_damaged_file_is_set_aside_and_that_is_said(tmp_path: Path, when: str,
     if when == "while it is open":
         assert len(other.calls()) == 200
     journal.close()
-    other._database.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
-    other._database.connection.execute("PRAGMA shrink_memory")
+    other._file.connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    other._file.connection.execute("PRAGMA shrink_memory")
     if when != "while it is open":
         other.close()
     with path.open("r+b") as file:  # every page but the first is nonsense

@@ -4,10 +4,8 @@ In WAL mode a commit waits for no disk, and readers wait for no writer. WAL need
 share, which network file systems cannot give (JupyterHub homes): there, and where it fails in use, a rollback journal
 does.
 
-Two traps of POSIX decide how the file is opened. A process that closes any descriptor of a file loses all its locks on
-it: so only a file that was just made here is opened beside sqlite. And sqlite keeps a list of its locks that a forked
-child takes over without the locks themselves; then the parent, closing, deletes a WAL that the child still writes to.
-So connections are closed before a fork, and each process opens its own when it next needs one.
+A trap of POSIX decides how the file is opened: a process that closes any descriptor of a file loses all its locks on
+it. So only a file that was just made here is opened beside sqlite. (`fork` is about another one.)
 """
 
 from __future__ import annotations
@@ -17,11 +15,12 @@ import sqlite3
 import threading
 import time
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Final, TypeVar
 
+from ccw_magics.database.fork import CREATING, close_before_fork
 from ccw_magics.database.mounts import is_on_network
 from ccw_magics.database.trouble import is_busy, is_damage, lacks_shared_memory
 
@@ -35,16 +34,7 @@ _RECOVERIES: Final = 2
 """An opening may give up WAL and set a file aside, each once."""
 
 
-class Lock(Protocol):
-    """What `threading` makes: re-entrant or not."""
-
-    def acquire(self) -> bool:
-        """Wait for it."""
-        ...
-
-    def release(self) -> None:
-        """Leave it to the next."""
-        ...
+T = TypeVar("T")
 
 
 class Database:
@@ -86,7 +76,7 @@ class Database:
         self._inode = 0
         self._open_connection: sqlite3.Connection | None = None
         self._close: weakref.finalize[[], Database] | None = None
-        _DATABASES.add(self)
+        close_before_fork(self)
 
     @property
     def connection(self) -> sqlite3.Connection:
@@ -177,6 +167,20 @@ class Database:
                 return True
             return False
 
+    def retried(self, action: Callable[[], T]) -> T:
+        """Do something with the file, and once more where the first error led to a recovery.
+
+        Raises:
+            OSError: The directory or file cannot be made.
+            sqlite3.Error: The file cannot be used.
+        """
+        try:
+            return action()
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            if not self.recover(error):
+                raise
+            return action()
+
     @contextmanager
     def _waiting(self, busy_s: float) -> Iterator[sqlite3.Connection]:
         """The connection, with another length of waiting in the block."""
@@ -210,7 +214,7 @@ class Database:
 
     def _connect(self) -> sqlite3.Connection:
         self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        with _CREATING:
+        with CREATING:
             _create_privately(self.path)
             connection = sqlite3.connect(self.path, timeout=self._busy_s, isolation_level=None, check_same_thread=False)
         try:
@@ -240,10 +244,11 @@ class Database:
             if may_use_wal:
                 connection.execute("PRAGMA journal_mode = WAL").fetchone()
         connection.execute("BEGIN IMMEDIATE")
-        for statements in self._versions[_version(connection) :]:
+        version = _version(connection)  # another process may have come first, and be newer
+        for statements in self._versions[version:]:
             for statement in statements:
                 connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {len(self._versions)}")
+        connection.execute(f"PRAGMA user_version = {max(version, len(self._versions))}")
         connection.execute("COMMIT")
 
 
@@ -263,34 +268,3 @@ def _leave_wal(connection: sqlite3.Connection) -> None:
 
 def _version(connection: sqlite3.Connection) -> int:
     return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-_DATABASES: Final[weakref.WeakSet[Database]] = weakref.WeakSet()
-_CREATING: Final = threading.Lock()
-"""From making a file to sqlite's opening it: no other thread's lock on it may be lost."""
-_FORKING: Final = threading.Lock()
-_HELD: Final[list[Lock]] = []
-"""What a thread that forks holds meanwhile, so that the child finds all of it free."""
-
-
-def _hold(lock: Lock) -> None:
-    lock.acquire()
-    _HELD.append(lock)
-
-
-def _before_fork() -> None:
-    _hold(_FORKING)
-    for database in list(_DATABASES):
-        _hold(database.lock)
-        with suppress(sqlite3.Error):
-            database.close()
-    _hold(_CREATING)
-
-
-def _after_fork() -> None:
-    while _HELD:
-        _HELD.pop().release()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork)

@@ -31,7 +31,8 @@ class Call:
         retries: How often it was asked again.
         fallback_from: The endpoint that was asked first, where another one answered; else empty.
         key: The key that was used, masked; empty where there was none.
-        outcome: `ok`, `cut` (the answer ended at its limit of tokens), `interrupted`, or the name of the error's class.
+        outcome: `ok`, `cut` (the answer ended at its limit of tokens), `replayed` (a recorded answer was given again),
+            `interrupted`, or the name of the error's class.
         error: The error's message, or empty.
         prompt: As typed; None where it is not kept, or was not asked for.
         answer: As far as it came; None likewise.

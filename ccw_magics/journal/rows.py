@@ -1,4 +1,4 @@
-"""The journal's tables, and a call as their rows."""
+"""What a row of the journal can hold, and a call as one."""
 
 from __future__ import annotations
 
@@ -11,37 +11,10 @@ from typing import Any, Final
 from ccw_magics.journal.call import Call, Entry
 
 OPENING_CHARS: Final = 60
-"""How much of a prompt a list of calls shows."""
+"""How much of a prompt a list shows."""
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 MICROSECOND: Final = timedelta(microseconds=1)
-_FIRST_VERSION: Final = (
-    # AUTOINCREMENT: the id of a call that was pruned never comes to mean another one.
-    # `at` is in microseconds since 1970, in UTC.
-    """
-    CREATE TABLE call (
-        id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, endpoint TEXT NOT NULL, provider TEXT NOT NULL,
-        model TEXT NOT NULL, mode TEXT NOT NULL, prompt_hash TEXT NOT NULL, pack_hash TEXT NOT NULL,
-        files TEXT NOT NULL, input_tokens INTEGER, cached_tokens INTEGER, written_tokens INTEGER, output_tokens INTEGER,
-        cost_usd REAL, uncached_cost_usd REAL, duration_s REAL NOT NULL, first_token_s REAL, retries INTEGER NOT NULL,
-        fallback_from TEXT NOT NULL, key TEXT NOT NULL, outcome TEXT NOT NULL, error TEXT NOT NULL,
-        opening TEXT NOT NULL
-    )
-    """,
-    "CREATE INDEX call_at ON call (at)",
-    "CREATE TABLE call_text (call_id INTEGER PRIMARY KEY, prompt TEXT, answer TEXT)",
-    """
-    CREATE TRIGGER call_is_final BEFORE UPDATE ON call
-    BEGIN SELECT RAISE(ABORT, 'a recorded call is never changed'); END
-    """,
-    """
-    CREATE TRIGGER call_text_is_final BEFORE UPDATE ON call_text
-    BEGIN SELECT RAISE(ABORT, 'a recorded call is never changed'); END
-    """,
-)
-VERSIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_VERSION,)
-"""The file's schema, a version after the other: what comes later is added below, and nothing above is changed."""
-
 _TEXTS: Final = ("prompt", "answer")
 COLUMNS: Final = tuple(field.name for field in fields(Call) if field.name not in _TEXTS)
 _VALUES: Final = ", ".join(
@@ -56,25 +29,27 @@ _LAST: Final = (datetime(9999, 1, 1, tzinfo=UTC) - _EPOCH) // MICROSECOND
 """Of later times some time zones have no local date."""
 _MOST_TOKENS: Final = 2**40
 """No call has as many; eight million of them can still be summed."""
-_CHECKS: Final = {
+CHECKS: Final = {
     "datetime": f"(typeof({{0}}) = 'integer' AND {{0}} BETWEEN 0 AND {_LAST})",
     "str": "typeof({0}) = 'text'",
+    "bytes": "typeof({0}) = 'blob'",
     "tuple[str, ...]": "typeof({0}) = 'text'",
     "int": "typeof({0}) = 'integer'",
     "int | None": f"({{0}} IS NULL OR (typeof({{0}}) = 'integer' AND {{0}} BETWEEN 0 AND {_MOST_TOKENS}))",
     "float": "typeof({0}) = 'real'",
     "float | None": "({0} IS NULL OR typeof({0}) = 'real')",
 }
+"""Whether a column holds what was written to it, by the field's type: sqlite lets each column hold anything, and a file
+may be damaged, or have come with somebody's project."""
 IS_READABLE: Final = "({})".format(
     " AND ".join(
         [
             "typeof(id) = 'integer' AND typeof(opening) = 'text'",
-            *(_CHECKS[str(field.type)].format(field.name) for field in fields(Call) if field.name not in _TEXTS),
+            *(CHECKS[str(field.type)].format(field.name) for field in fields(Call) if field.name not in _TEXTS),
         ]
     )
 )
-"""Whether a row is one that `INSERT` wrote: sqlite lets each column hold anything, and a file may be damaged, or have
-come with somebody's project."""
+"""Whether a row is one that `INSERT` wrote."""
 SELECT: Final = f"SELECT {IS_READABLE}, id, opening, {', '.join(COLUMNS)}"
 
 
@@ -84,7 +59,7 @@ def entry_of(row: tuple[Any, ...]) -> Entry | None:
     if not is_readable:
         return None
     record = dict(zip((*COLUMNS, *_TEXTS), values, strict=True))
-    record["at"] = _EPOCH + record["at"] * MICROSECOND
+    record["at"] = moment(record["at"])
     record["files"] = _files(record["files"])
     for name in _TEXTS:
         record[name] = record[name] if isinstance(record[name], str) else None
@@ -92,12 +67,17 @@ def entry_of(row: tuple[Any, ...]) -> Entry | None:
 
 
 def stored(value: object) -> object:
-    """A field of a call as sqlite keeps it."""
+    """A field as sqlite keeps it."""
     if isinstance(value, str):
         return as_bytes(value)
     if isinstance(value, tuple):
         return json.dumps(value)
     return microseconds(value) if isinstance(value, datetime) else value
+
+
+def opening_of(prompt: str) -> str:
+    """The beginning of a prompt on one line, `OPENING_CHARS` of it."""
+    return " ".join(prompt[: 4 * OPENING_CHARS].split())[:OPENING_CHARS]
 
 
 def as_bytes(text: str) -> bytes:
@@ -115,14 +95,24 @@ def as_text(data: bytes) -> str:
 
 @lru_cache(maxsize=256)
 def _files(text: str) -> tuple[str, ...]:
+    return strings(text) or ()
+
+
+def strings(text: str) -> tuple[str, ...] | None:
+    """The texts of a list in JSON; None where it is no such list."""
     try:
-        paths = json.loads(text)
+        values = json.loads(text)
     except (ValueError, RecursionError):
-        return ()
-    is_list = isinstance(paths, list) and all(isinstance(path, str) for path in paths)
-    return tuple(paths) if is_list else ()
+        return None
+    is_list = isinstance(values, list) and all(isinstance(value, str) for value in values)
+    return tuple(values) if is_list else None
 
 
-def microseconds(moment: datetime) -> int:
+def moment(at: int) -> datetime:
+    """The point in time that the tables keep so."""
+    return _EPOCH + at * MICROSECOND
+
+
+def microseconds(at: datetime) -> int:
     """A point in time as the tables keep it: microseconds since 1970. Without a time zone it is local."""
-    return (moment.astimezone(UTC) - _EPOCH) // MICROSECOND
+    return (at.astimezone(UTC) - _EPOCH) // MICROSECOND

@@ -47,9 +47,14 @@ class Sums:
     saved_usd: float | None
 
 
+UNPRICED: Final = (
+    "SUM(cost_usd IS NULL AND (outcome IN ('ok', 'cut') OR COALESCE(input_tokens, 0) > 0"
+    " OR COALESCE(output_tokens, 0) > 0 OR first_token_s IS NOT NULL))"
+)
+"""How many calls have no cost, though there was something to pay for; NULL where there are no calls."""
 _SUMS: Final = {
     "calls": "COUNT(*)",
-    "failed": "SUM(outcome NOT IN ('ok', 'cut', 'interrupted'))",
+    "failed": "SUM(outcome NOT IN ('ok', 'cut', 'replayed', 'interrupted'))",
     **{name: f"SUM({name})" for name in ("input_tokens", "cached_tokens", "written_tokens", "output_tokens")},
     # Of no tokens there is no share: what is divided by 0 is NULL.
     "cached_share": (
@@ -57,10 +62,7 @@ _SUMS: Final = {
         " / SUM(CASE WHEN cached_tokens IS NOT NULL THEN input_tokens END)"
     ),
     "cost_usd": "SUM(cost_usd)",
-    "unpriced": (
-        "SUM(cost_usd IS NULL AND (outcome IN ('ok', 'cut') OR COALESCE(input_tokens, 0) > 0"
-        " OR COALESCE(output_tokens, 0) > 0 OR first_token_s IS NOT NULL))"
-    ),
+    "unpriced": UNPRICED,
     "saved_usd": "SUM(uncached_cost_usd - cost_usd)",
 }
 _SELECT: Final = ", ".join(_SUMS[field.name] for field in fields(Sums) if field.name in _SUMS)
