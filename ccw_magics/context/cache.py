@@ -17,12 +17,14 @@ from pathlib import Path
 from threading import RLock
 from typing import Final, NamedTuple
 
-from ccw_magics.context import slots
+from ccw_magics.context import packload, slots
 from ccw_magics.context.disk import CacheSettings, Disk
 from ccw_magics.context.pack import Pack, PackKey, PackRequest
 from ccw_magics.context.packrows import Row
 from ccw_magics.context.packstore import PackStore
-from ccw_magics.context.session import OnRead, Session
+from ccw_magics.context.page import Page, page_of
+from ccw_magics.context.session import Session
+from ccw_magics.context.watch import OnRead, in_silence
 
 TRIES: Final = 3
 """How often a pack is made anew where another process extended it meanwhile, before it gets a name of its own."""
@@ -30,22 +32,6 @@ TOUCH_PERIOD: Final = timedelta(seconds=30)
 """A hit is noted on disk at most this often: the order of use matters, the second does not."""
 BACKGROUND_BYTES: Final = 256 * 1024
 """A new pack larger than this is written in the background."""
-
-
-class Page(NamedTuple):
-    """A part of a pack's text.
-
-    Attributes:
-        text: Whole characters.
-        offset: Where it begins, in bytes; moved on to the next character where the one asked for was inside one.
-        next_offset: Where the next page begins; None at the end.
-        total_bytes: Size of the whole text.
-    """
-
-    text: str
-    offset: int
-    next_offset: int | None
-    total_bytes: int
 
 
 class FileRow(NamedTuple):
@@ -98,7 +84,7 @@ class ContextCache:
         self._disk = Disk(settings)
         self._touched: dict[str, datetime] = {}
 
-    def pack(self, request: PackRequest, on_read: OnRead = lambda _done, _total: None) -> Pack:
+    def pack(self, request: PackRequest, on_read: OnRead = in_silence) -> Pack:
         """The pack for a request, as the files are now.
 
         Args:
@@ -113,6 +99,24 @@ class ContextCache:
             return Session().refresh(request, self._now(), on_read)
         with self._locked():
             return self._warned(self._kept(request, on_read))
+
+    def peek(self, request: PackRequest, on_read: OnRead = in_silence) -> Pack:
+        """The pack that `pack` would give now, while nothing is kept, counted or written, here or on disk.
+
+        A pack that is not kept yet has another session id each time. What trouble there is with the disk is left to
+        `pack` to say.
+
+        Args:
+            request: What to pack.
+            on_read: As for `pack`.
+
+        Raises:
+            PatternError: As for `pack`.
+            ContextTooLarge: As for `pack`.
+        """
+        with self._locked():
+            session = self._look(request.key) if request.keep and not request.renew else Session()
+            return session.refresh(request, self._now(), on_read)
 
     def rows(self) -> list[Row]:
         """The kept packs, those of other processes included, the last used first."""
@@ -144,7 +148,7 @@ class ContextCache:
         if session is None:
             return None
         text = session.packing.text()
-        return _page(b"".join((*(block.data for block in text.blocks), text.tail)), max(0, offset), limit)
+        return page_of(b"".join((*(block.data for block in text.blocks), text.tail)), max(0, offset), limit)
 
     def release(self, session_id: str) -> bool:
         """Forget a pack; False where there is none of this name."""
@@ -242,6 +246,18 @@ class ContextCache:
                 session.fork()  # gone from the disk; others may have gone on under its name
             return session or Session()
         return self._disk.use(lambda store: store.load(key), None) or Session()
+
+    def _look(self, key: PackKey) -> Session:
+        """What `_session` would give, as a copy, while all stays as it is."""
+        session = self._sessions.get(key)
+        if session is not None and session.saving is not None:
+            if not session.saving.done():
+                return session.copy()
+            session = None if session.saving.result() is False else session
+        current = self._disk.look(lambda connection: packload.current(connection, key))
+        if current is None or (session is not None and current == (session.session_id, session.revision)):
+            return session.copy() if session is not None else Session()
+        return self._disk.look(lambda connection: packload.load(connection, key)) or Session()
 
     def _settled(self, key: PackKey, session: Session) -> Session | None:
         """A session whose save ended in the background; None where another process' one goes before it."""
@@ -357,24 +373,3 @@ def _row(key: PackKey, session: Session) -> Row:
         status=pack.status,
         files=len(pack.files),
     )
-
-
-def _page(text: bytes, offset: int, limit: int) -> Page:
-    offset = _character_at(text, min(offset, len(text)))
-    end = min(len(text), offset + max(0, limit))
-    while end > offset and end < len(text) and _is_inside(text[end]):
-        end -= 1
-    if end == offset:
-        end = _character_at(text, min(offset + 1, len(text)))
-    return Page(text[offset:end].decode(), offset, end if end < len(text) else None, len(text))
-
-
-def _character_at(text: bytes, offset: int) -> int:
-    while offset < len(text) and _is_inside(text[offset]):
-        offset += 1
-    return offset
-
-
-def _is_inside(byte: int) -> bool:
-    """Whether a byte of UTF-8 continues a character."""
-    return byte & 0xC0 == 0x80  # noqa: PLR2004 - UTF-8's own figures

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from ccw_magics.context import slots
+from ccw_magics.context.packload import opened_to_look
 from ccw_magics.context.packstore import PackStore
 from ccw_magics.database import is_busy, is_out_of_order
 
@@ -74,6 +75,18 @@ class Disk:
         except (sqlite3.Error, OSError, ValueError) as error:
             self._fail(error, store)
         return otherwise
+
+    def look(self, action: Callable[[sqlite3.Connection], T | None]) -> T | None:
+        """Read something from where the store is, or would be, and leave all as it is; None where that cannot be."""
+        settings = self.settings
+        is_given_up = settings == self._opened and self._store is None
+        if settings.directory is None or is_given_up:
+            return None
+        try:
+            with opened_to_look(settings.directory) as connection:
+                return action(connection)
+        except (sqlite3.Error, OSError, ValueError, KeyError, TypeError):
+            return None
 
     def close(self) -> None:
         """Give the store back; the next use opens it again."""

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
 from ccw_magics.context.found import Skipped
-from ccw_magics.context.text import Block
+from ccw_magics.context.text import Block, Section, digest
 
 Status = Literal["hit", "extended", "rebuilt"]
 Layout = Literal["stable", "fresh"]
@@ -141,11 +141,15 @@ class Pack(PackHandle):
         kept: What is kept; a block never changes until the pack is rebuilt.
         rest: What is rewritten with each change, behind the blocks; may be empty.
         kept_before: How many of the blocks the call before had sent.
+        matched: For each reference that matched, the paths of those of its files that are in the pack, sorted.
+        sections: For each file, in the order of `files`, the last section about it.
     """
 
     kept: tuple[Block, ...] = ()
     rest: bytes = b""
     kept_before: int = 0
+    matched: tuple[tuple[str, tuple[str, ...]], ...] = ()
+    sections: tuple[Section, ...] = field(default=(), repr=False, compare=False)
 
     @property
     def blocks(self) -> tuple[str, ...]:
@@ -161,6 +165,16 @@ class Pack(PackHandle):
     def text(self) -> str:
         """Blocks and tail, joined: what is sent."""
         return b"".join((*(block.data for block in self.kept), self.rest)).decode()
+
+    @cached_property
+    def content_hash(self) -> str:
+        """A name for the files' paths and present contents alone, in hexadecimal, however they are laid out.
+
+        Contents are those that are sent: what was not UTF-8 has been replaced. Nothing is computed until this is asked
+        for, and of each section once.
+        """
+        names = (digest(section.path.encode()) + section.file_digest() for section in self.sections)
+        return digest(b"".join(names)).hex()
 
     def handle(self) -> PackHandle:
         """This pack without its text."""

@@ -34,6 +34,8 @@ so there is no more dead text than the second: former values are what a small mo
 BLOCKS_MAX: Final = 16
 """Anthropic looks back at most 20 content blocks from a breakpoint for what it has cached."""
 
+Laid = tuple[str, Kind, Part, bytes]
+"""A section to be: its path, kind, text, and digest."""
 Read = Callable[[str], bytes | None]
 """The present content of a path; None where it cannot be had any more."""
 
@@ -105,6 +107,19 @@ class Packing:
         """Whether the text says that this file is there."""
         return path in self._last
 
+    def says(self, path: str, digest: bytes) -> bool:
+        """Whether the text already gives the content of this digest for this file."""
+        last = self._last.get(path)
+        return last is not None and last.file_digest() == digest
+
+    def holding(self, path: str) -> Section:
+        """The last section about a file that is there."""
+        return self._last[path]
+
+    def copy(self) -> Packing:
+        """One of the same text, which then goes its own way."""
+        return Packing([block.copy() for block in self.blocks], self.tail, self.changes, self.calls)
+
     def rebuild(self, contents: Mapping[str, bytes], *, by_path: bool = False) -> None:
         """Lay out all files anew, those that change most last; or all by path."""
         self.blocks, self.tail = [], []
@@ -143,6 +158,16 @@ class Packing:
             self._freeze()
         return cut is not None
 
+    def append(self, changed: Mapping[str, bytes], gone: Collection[str]) -> None:
+        """Say what changed in a block of its own, by path; nothing is cut away, whatever is dead.
+
+        Args:
+            changed: New and edited files, with their present content, none of which the text tells already.
+            gone: Files that are no longer there, or no longer referred to.
+        """
+        self._append_block([self._laid(path, changed.get(path)) for path in sorted({*changed, *gone})])
+        self._index()
+
     def _count_change(self, path: str) -> None:
         self.changes[path] = self.changes.get(path, 0) + 1
 
@@ -152,16 +177,22 @@ class Packing:
         copy = self._copies.get(path)
         if copy is not None and self._last[path] is copy and copy.content() == content:
             return
-        section = layout.changed(path, copy.content(), content) if copy is not None else None
-        if section is not None:
-            self._append_to_tail(path, "changed", section, digest(content))
-        else:
-            self._append_to_tail(path, "whole", layout.Whole(path, content))
+        self._append_to_tail(*self._laid(path, content))
 
     def _tell_gone(self, path: str) -> None:
         self._drop_from_tail(path)
         if path in self._last:
-            self._append_to_tail(path, "gone", layout.gone(path))
+            self._append_to_tail(*self._laid(path, None))
+
+    def _laid(self, path: str, content: bytes | None) -> Laid:
+        """What is to be said of a file: what changed, or all of it where it was never said or that is better."""
+        if content is None:
+            return path, "gone", layout.gone(path), b""
+        copy = self._copies.get(path)
+        section = layout.changed(path, copy.content(), content) if copy is not None else None
+        if section is not None:
+            return path, "changed", section, digest(content)
+        return path, "whole", layout.Whole(path, content), b""
 
     def _drop_from_tail(self, path: str) -> None:
         if any(section.path == path for section in self.tail):
@@ -209,8 +240,8 @@ class Packing:
     def _sections(self) -> list[Section]:
         return [section for block in self.blocks for section in block.sections]
 
-    def _append_block(self, laid: Sequence[tuple[str, Kind, Part, bytes]]) -> None:
-        """Make a block of sections; each is its path, kind, text, and digest."""
+    def _append_block(self, laid: Sequence[Laid]) -> None:
+        """Make a block of sections."""
         if not laid:
             return
         block = Block([part for _, _, part, _ in laid])

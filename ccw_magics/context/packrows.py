@@ -11,8 +11,8 @@ from typing import Any
 
 from ccw_magics.context.pack import PackKey
 from ccw_magics.context.packing import Packing
-from ccw_magics.context.session import Seen
 from ccw_magics.context.text import Block, Section
+from ccw_magics.context.watch import Seen
 
 
 @dataclass(frozen=True)

@@ -9,30 +9,16 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Iterator
 from datetime import datetime
 from pathlib import Path
 from typing import Final
 
+from ccw_magics.context import packload
 from ccw_magics.context.pack import PackKey
-from ccw_magics.context.packing import Packing
-from ccw_magics.context.packrows import (
-    Row,
-    checksum_of,
-    described,
-    key_text,
-    read_block,
-    read_key,
-    read_seen,
-    require,
-    state_of,
-    time_of,
-)
+from ccw_magics.context.packload import FILE_NAME
+from ccw_magics.context.packrows import Row, checksum_of, described, key_text, read_key, state_of, time_of
 from ccw_magics.context.session import Session
-from ccw_magics.context.text import Block
 from ccw_magics.database import Database
-
-FILE_NAME: Final = "packs.sqlite3"
 
 _FIRST_VERSION: Final = (
     """
@@ -95,52 +81,16 @@ class PackStore:
     def current(self, key: PackKey) -> tuple[str, int] | None:
         """The session id and revision that hold for a key; None where there is no pack."""
         with self._lock:
-            found = self._connection.execute("SELECT session_id, revision FROM pack WHERE key = ?", (key_text(key),))
-            row = found.fetchone()
-        return (row[0], row[1]) if row else None
+            return packload.current(self._connection, key)
 
     def load(self, key: PackKey) -> Session | None:
         """The kept pack of a key; None where there is none, or where it does not stand up to its checksums."""
         with self._lock:
             try:
-                return self._load(key)
+                return packload.load(self._connection, key)
             except (ValueError, KeyError, TypeError, UnicodeDecodeError):
                 self._forget("key = ?", key_text(key))
                 return None
-
-    def _load(self, key: PackKey) -> Session | None:
-        columns = "session_id, revision, created_at, used_at, hits, tail, state, checksum"
-        row = self._connection.execute(f"SELECT {columns} FROM pack WHERE key = ?", (key_text(key),)).fetchone()  # noqa: S608 - constant
-        if row is None:
-            return None
-        session_id, revision, created_at, used_at, hits, tail, state, checksum = row
-        require(checksum == checksum_of(tail, state.encode()))
-        kept = json.loads(state)
-        blocks = list(self._blocks(session_id, kept["blocks"]))
-        packing = Packing(blocks, read_block(tail, kept["tail"]).sections, kept["changes"], kept["calls"])
-        for (block, section), since in zip(kept["dead"], kept["dead_since"], strict=True):
-            blocks[block].sections[section].dead_since = since
-        known = self._connection.execute("SELECT path, known FROM seen WHERE session_id = ?", (session_id,))
-        seen = {path: read_seen(json.loads(text)) for path, text in known}
-        return Session(
-            session_id=session_id,
-            revision=revision,
-            packing=packing,
-            seen=seen,
-            created_at=time_of(created_at),
-            used_at=time_of(used_at),
-            hits=hits,
-            stored_blocks=tuple(blocks),
-        )
-
-    def _blocks(self, session_id: str, count: int) -> Iterator[Block]:
-        rows = self._connection.execute(
-            "SELECT data, sections, checksum FROM block WHERE session_id = ? ORDER BY position", (session_id,)
-        ).fetchall()
-        require(len(rows) == count)
-        for data, sections, checksum in rows:
-            require(checksum == checksum_of(data, sections.encode()))
-            yield read_block(data, json.loads(sections))
 
     def save(self, key: PackKey, session: Session, revision_before: int) -> bool:
         """Write a session's newest revision, unless another process wrote one since `revision_before`.

@@ -3,40 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from concurrent.futures import Future, wait
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
 
-from ccw_magics.context.finder import Finder
-from ccw_magics.context.found import Found, FoundFile, Skipped
-from ccw_magics.context.pack import Layout, Pack, PackRequest, Status, largest, readable_size
+from ccw_magics.context.found import Found
+from ccw_magics.context.pack import Layout, Pack, PackRequest, Status
 from ccw_magics.context.packing import Packing, Read
-from ccw_magics.context.reading import read_text
 from ccw_magics.context.text import Block, Text
-from ccw_magics.errors import ContextTooLarge
+from ccw_magics.context.watch import OnRead, Seen, Watch
 
-REPLACED: Final = "\ufffd"
-TOLD_EVERY: Final = 100
-"""Files between two words on how far the reading has come."""
-
-OnRead = Callable[[int, int], None]
-"""Called with how many files were read, and of how many."""
-
-
-class Seen(NamedTuple):
-    """What is known of a file since it was last read.
-
-    Attributes:
-        signature: As in `FoundFile`.
-        size_bytes: Of its text.
-        remark: Empty; why it was left out; or `REPLACED` where bytes were replaced in it.
-    """
-
-    signature: tuple[int, int, int, int]
-    size_bytes: int
-    remark: str = ""
+__all__ = ["OnRead", "Session"]
 
 
 @dataclass
@@ -47,7 +25,7 @@ class Session:
         session_id: Stable while the pack lives.
         revision: Of the text; 0 before the first.
         packing: The text.
-        seen: For each found file, what is known of it.
+        watch: The files.
         created_at: When the base was built.
         used_at: The last call.
         hits: Calls that found nothing changed.
@@ -60,7 +38,7 @@ class Session:
     session_id: str = field(default_factory=lambda: secrets.token_hex(8))
     revision: int = 0
     packing: Packing = field(default_factory=Packing)
-    seen: dict[str, Seen] = field(default_factory=dict)
+    watch: Watch = field(default_factory=Watch)
     created_at: datetime | None = None
     used_at: datetime | None = None
     hits: int = 0
@@ -68,9 +46,7 @@ class Session:
     unsaved: set[str] = field(default_factory=set)
     stored_blocks: tuple[Block, ...] = ()
     saving: Future[bool | None] | None = None
-    _finder: Finder | None = None
     _found: Found | None = None
-    _files: dict[str, FoundFile] = field(default_factory=dict)
 
     @property
     def is_stored(self) -> bool:
@@ -81,6 +57,17 @@ class Session:
     def is_hit(self) -> bool:
         """Whether the last call found nothing changed."""
         return self.pack is not None and self.pack.status == "hit"
+
+    @property
+    def seen(self) -> dict[str, Seen]:
+        """For each found file, what is known of it."""
+        return self.watch.seen
+
+    def copy(self) -> Session:
+        """One that goes its own way: refreshing it changes nothing here, and is neither counted nor kept."""
+        return replace(
+            self, packing=self.packing.copy(), watch=self.watch.copy(), unsaved=set(self.unsaved), saving=None
+        )
 
     def fork(self) -> None:
         """Go on under a new name, as somebody else may have gone on under this one."""
@@ -101,7 +88,7 @@ class Session:
             PatternError: A reference leads outside the root and the included directories.
             ContextTooLarge: The text would pass its limit, even laid out anew.
         """
-        found = self._find(request)
+        found = self.watch.find(request)
         self.packing.calls += 1
         over = self._is_over(request, now)
         fits = self.pack is not None and self.pack.size_bytes <= request.max_size_bytes
@@ -109,22 +96,10 @@ class Session:
             return self._hit(request, now)
         if self.saving is not None:
             wait([self.saving])  # it reads what is changed below
-        files = {file.path: file for file in found.files}
-        changed, gone = self._read_changes(files, request, on_read)
+        changed, gone = self._read_changes(found, request, on_read)
         before = self.packing.text()
         status = self._say(changed, gone, over, request)
         return self._publish(request, found, status, before, now)
-
-    def _find(self, request: PackRequest) -> Found:
-        if self._finder is None:
-            self._finder = Finder(
-                request.references,
-                root=request.root,
-                cwd=request.cwd,
-                include_dirs=request.include_dirs,
-                file_patterns=request.file_patterns,
-            )
-        return self._finder.find()
 
     def _is_over(self, request: PackRequest, now: datetime) -> bool:
         """Whether the base has had its time, or the provider has surely forgotten it."""
@@ -146,39 +121,24 @@ class Session:
         )
         return self.pack
 
-    def _read_changes(
-        self, files: dict[str, FoundFile], request: PackRequest, on_read: OnRead
-    ) -> tuple[dict[str, bytes], list[str]]:
+    def _read_changes(self, found: Found, request: PackRequest, on_read: OnRead) -> tuple[dict[str, bytes], list[str]]:
         """Read what may have changed, and what the text does not say yet; and which paths it has to take back."""
         changed: dict[str, bytes] = {}
         gone: list[str] = []
-        before, self._files = self._files, files
-        for number, (path, file) in enumerate(files.items(), 1):
-            if number % TOLD_EVERY == 0:
-                on_read(number, len(files))
-            if before.get(path) is file:
-                continue
-            known = self.seen.get(path)
-            if known is not None and known.signature == file.signature:
-                continue
-            self.seen[path], content = _read(file, request.max_file_size_bytes)
+        for path, content in self.watch.read_changes(found, request.max_file_size_bytes, on_read):
             self.unsaved.add(path)
             if content is None:
                 gone.append(path)
             elif not self.packing.tells(path, content):
                 changed[path] = content
-        if self.seen.keys() != files.keys():
-            for path in self.seen.keys() - files.keys():
-                del self.seen[path]
-                self.unsaved.add(path)
-                gone.append(path)
         return changed, [path for path in gone if self.packing.has(path)]
 
     def _say(self, changed: dict[str, bytes], gone: Collection[str], over: bool, request: PackRequest) -> Status:
         """Bring the text up to date, and within its limit."""
 
         def read(path: str) -> bytes | None:
-            return _read(self._files[path], request.max_file_size_bytes)[1] if path in self._files else None
+            self.unsaved.add(path)
+            return self.watch.read(path, request.max_file_size_bytes)
 
         packing = self.packing
         status: Status = "extended" if changed or gone else "hit"
@@ -189,7 +149,7 @@ class Session:
             status = "rebuilt"
         if packing.size_bytes > request.max_size_bytes:
             self._rebuild({}, (), read, request.layout)
-            self._require_size(request)
+            self.watch.require_size(packing, request)
             status = "rebuilt"
         return status
 
@@ -201,15 +161,6 @@ class Session:
         self.packing.rebuild(contents, by_path=layout == "fresh")
         self.created_at = None
 
-    def _require_size(self, request: PackRequest) -> None:
-        if self.packing.size_bytes > request.max_size_bytes:
-            size, limit = readable_size(self.packing.size_bytes), readable_size(request.max_size_bytes)
-            sizes = largest((path, self.seen[path].size_bytes) for path in self.packing.paths)
-            raise ContextTooLarge(
-                f"the files have {size} together; the endpoint's maxSizeKB allows {limit}",
-                hint=f"Refer to fewer files or raise maxSizeKB. Largest: {sizes}",
-            )
-
     def _publish(self, request: PackRequest, found: Found, status: Status, before: Text, now: datetime) -> Pack:
         """The pack to hand out, as a new revision where the text is another one."""
         text = self.packing.text()
@@ -219,40 +170,12 @@ class Session:
         self.used_at = now
         self.hits += status == "hit"
         self._found = found
-        paths = tuple(sorted(self.packing.paths))
-        remarks = [(path, seen.remark) for path, seen in self.seen.items() if seen.remark]
-        left_out = [Skipped(path, remark) for path, remark in remarks if remark != REPLACED]
-        replaced = [path for path, remark in remarks if remark == REPLACED]
-        self.pack = Pack(
+        self.pack = replace(
+            self.watch.pack(request, found, self.packing, text, self.created_at),
             session_id=self.session_id,
             revision=self.revision,
-            references=request.references,
-            files=paths,
-            sizes_bytes=tuple(self.seen[path].size_bytes for path in paths),
-            skipped=tuple(sorted((*found.skipped, *left_out))),
-            unmatched=found.unmatched,
-            found_in=tuple((reference, match.base) for reference, match in found.matches.items()),
-            warnings=(
-                *found.warnings,
-                *(f"{path} is not UTF-8; unreadable bytes are shown as {REPLACED}" for path in replaced),
-            ),
-            size_bytes=text.size_bytes,
             reused_bytes=text.shared_bytes(before),
-            created_at=self.created_at,
-            expires_at=self.created_at + timedelta(seconds=request.ttl_s),
             status=status,
-            kept=text.blocks,
-            rest=text.tail,
             kept_before=text.blocks_shared(before),
         )
         return self.pack
-
-
-def _read(file: FoundFile, max_file_size_bytes: int) -> tuple[Seen, bytes | None]:
-    """What is now known of a file, and its content, or None where it is left out."""
-    if file.size_bytes > max_file_size_bytes:
-        return Seen(file.signature, file.size_bytes, f"larger than {readable_size(max_file_size_bytes)}"), None
-    result = read_text(file)
-    if isinstance(result, Skipped):
-        return Seen(file.signature, file.size_bytes, result.reason), None
-    return Seen(file.signature, len(result.data), REPLACED if result.replaced else ""), result.data

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from ccw_magics.context import layout
@@ -35,9 +35,17 @@ class Block:
     @property
     def data(self) -> bytes:
         """The text."""
-        if self._parts is not None:
-            self._data, self._parts = layout.joined(self._parts), None
+        parts = self._parts  # looked at once: a pack may be written in the background while it is sent
+        if parts is not None:
+            self._data = layout.joined(parts)
+            self._parts = None
         return self._data
+
+    def copy(self) -> Block:
+        """The same text with sections of its own, since what is dead is noted there."""
+        copy = Block((self.data,))
+        copy.sections = tuple(replace(section, block=copy) for section in self.sections)
+        return copy
 
 
 @dataclass(slots=True, eq=False)
@@ -50,7 +58,8 @@ class Section:
         block: The block it stands in; in the tail, each is one of its own.
         start: Where it begins there.
         size_bytes: Its length.
-        told: The digest of the file that it makes together with its copy; empty where the section is the copy.
+        told: The digest of the file that it makes together with its copy; where the section is the copy, empty until
+            it is asked for.
         dead_since: The number of calls when it was replaced; None while it holds.
     """
 
@@ -69,6 +78,12 @@ class Section:
     def content(self) -> bytes:
         """The file that a section of kind `whole` gives."""
         return layout.content_of(self.text())
+
+    def file_digest(self) -> bytes:
+        """The digest of the file that the text gives as far as this section; empty where it is gone."""
+        if not self.told and self.kind == "whole":
+            self.told = digest(self.content())
+        return self.told
 
 
 @dataclass(frozen=True)
