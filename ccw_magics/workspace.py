@@ -11,6 +11,7 @@ from ccw_magics.errors import CcwError
 
 if TYPE_CHECKING:
     from ccw_magics.calls.executor import Executor
+    from ccw_magics.calls.plan import Plan
     from ccw_magics.calls.reply import Reply
     from ccw_magics.calls.request import Request
     from ccw_magics.calls.worker import OnOutput
@@ -169,13 +170,17 @@ class Workspace:
             enable_cache: Overrides the endpoint's `cacheStrategy.enabled`; False packs for this call alone.
             on_output: Called in this thread with each piece as it comes.
             options: `system` (str), `stream` (bool), `repack` (bool: drop the kept pack first), `retry_cut` (bool: ask
-                again where an answer breaks off that was shown in part), and model parameters under OpenAI's names
-                (`temperature`, `max_tokens`).
+                again where an answer breaks off that was shown in part), `chat` (str: the conversation that this is the
+                next turn of), `replay` (bool: give a recorded answer where nothing it came of has changed, and record
+                this one; False asks again), `max_cost_usd` (float), `schema` (a pydantic model, a dataclass, any type
+                that pydantic takes, or a short form such as `title, line: int`: the shape of the reply's `data`), and
+                model parameters under OpenAI's names (`temperature`, `max_tokens`).
 
         Returns:
             A reply for success and failure alike; `raise_for_error` raises the failure.
 
         Raises:
+            SchemaError: `schema` cannot be understood.
             KeyboardInterrupt: The call was interrupted; `executor.last_reply` holds what had come.
         """
         request = _request(prompt, endpoint, cwd, include_dirs, enable_cache, options)
@@ -196,6 +201,25 @@ class Workspace:
         request = _request(prompt, endpoint, cwd, include_dirs, enable_cache, options)
         return await self.executor.aexecute(request, on_output)
 
+    def plan(
+        self,
+        prompt: str,
+        *,
+        endpoint: str | None = None,
+        cwd: Path | str | None = None,
+        include_dirs: Iterable[Path | str] = (),
+        enable_cache: bool | None = None,
+        **options: Any,
+    ) -> Plan:
+        """What `run` would send with the same arguments, and what it would cost; nothing is sent, kept, or counted.
+
+        `ccw_magics.stats.plan_frame` makes a DataFrame of it.
+
+        Raises:
+            CcwError: What `run` would fail of before anything is sent.
+        """
+        return self.executor.plan(_request(prompt, endpoint, cwd, include_dirs, enable_cache, options))
+
 
 def _path(path: Path | str | None) -> Path | None:
     return None if path is None else Path(path).expanduser()
@@ -210,9 +234,11 @@ def _request(
     options: dict[str, Any],
 ) -> Request:
     from ccw_magics.calls.request import Request
+    from ccw_magics.schema import Schema
 
     system, stream = options.pop("system", ""), options.pop("stream", True)
     repack, retry_cut = options.pop("repack", False), options.pop("retry_cut", False)
+    schema = options.pop("schema", None)
     return Request(
         prompt=prompt,
         endpoint_id=endpoint,
@@ -223,5 +249,9 @@ def _request(
         system=system,
         stream=stream,
         retry_cut=retry_cut,
+        chat=options.pop("chat", None),
+        replay=options.pop("replay", None),
+        max_cost_usd=options.pop("max_cost_usd", None),
+        schema=schema if schema is None or isinstance(schema, Schema) else Schema.of(schema),
         params=options,
     )

@@ -46,7 +46,7 @@ def test_the_table_of_options_is_complete() -> None:
     command = tree.commands["cli"]
     context = click.Context(command, parent=click.Context(tree, **tree.context_settings))
     parameters = [parameter for parameter in command.get_params(context) if isinstance(parameter, click.Option)]
-    options = [name for parameter in parameters for name in parameter.opts]
+    options = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
     listed = [word for row in rows("options") for word in re.findall(r"(?<!\S)--?[\w-]+", " ".join(code(row[0])))]
     assert sorted(listed) == sorted(options)
 

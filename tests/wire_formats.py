@@ -71,14 +71,6 @@ class Received:
 
 
 @dataclass(frozen=True)
-class Disconnect:
-    """A client that hung up before the end of its answer; `at_s` is on `time.monotonic`'s clock."""
-
-    request: Received
-    at_s: float
-
-
-@dataclass(frozen=True)
 class Answer:
     """How one request is answered: a text, or a fault.
 
@@ -88,6 +80,8 @@ class Answer:
     Attributes:
         text: What the model says.
         pieces: The streamed pieces themselves, or the characters in each.
+        refusal: What the model says instead of the text, told in the format's own way where it has one.
+        is_cut: The answer ends at its limit of tokens.
         thinking: What the model thinks before it speaks, told in the format's own way; streamed in one piece, or in
             these.
         delay_s: Seconds before the first piece.
@@ -114,6 +108,8 @@ class Answer:
 
     text: str = "Hello from the wire."
     pieces: int | Sequence[str] = 4
+    refusal: str = ""
+    is_cut: bool = False
     thinking: str | Sequence[str] = ()
     delay_s: float = 0.0
     gap_s: float = 0.0
@@ -140,7 +136,8 @@ class Answer:
     def cut(self) -> list[str]:
         """The text in pieces."""
         if isinstance(self.pieces, int):
-            return [self.text[start : start + self.pieces] for start in range(0, len(self.text), self.pieces)]
+            text = self.refusal or self.text
+            return [text[start : start + self.pieces] for start in range(0, len(text), self.pieces)]
         return list(self.pieces)
 
     @property
@@ -179,7 +176,7 @@ class WireFormat(ABC):
     def piece(self, text: str, answer: Answer, request: Received) -> bytes:
         """One piece of the text."""
 
-    def turning(self) -> bytes:
+    def turning(self, answer: Answer, request: Received) -> bytes:
         """What stands between the thoughts and the text."""
         return b""
 
@@ -201,6 +198,8 @@ class OpenAI(WireFormat):
 
     A stream ends with the usage where it was asked for; Mistral's models tell it unasked, with the last piece.
     DeepSeek's name what came from the cache in their own way, and theirs is the field for thoughts.
+
+    A tool that the request forces is called with the text.
     """
 
     def _usage(self, answer: Answer, request: Received) -> dict[str, Any]:
@@ -219,17 +218,26 @@ class OpenAI(WireFormat):
         return self.frame(head | {"model": request.model, "choices": choices} | more)
 
     def opening(self, answer: Answer, request: Received) -> bytes:
-        delta = {"role": "assistant", "content": ""}
+        delta: dict[str, Any] = {"role": "assistant", "content": None if answer.refusal else "", "refusal": None}
+        if tool := _forced_tool(request):
+            call = {"index": 0, "id": "call_wire", "type": "function", "function": {"name": tool, "arguments": ""}}
+            delta |= {"content": None, "tool_calls": [call]}
         return self._chunk(request, [{"index": 0, "delta": delta, "finish_reason": None}])
 
     def thought(self, text: str, request: Received) -> bytes:
         return self._chunk(request, [{"index": 0, "delta": {"reasoning_content": text}, "finish_reason": None}])
 
     def piece(self, text: str, answer: Answer, request: Received) -> bytes:
-        return self._chunk(request, [{"index": 0, "delta": {"content": text}, "finish_reason": None}])
+        delta: dict[str, Any] = {"refusal" if answer.refusal else "content": text}
+        if _forced_tool(request) and not answer.refusal:
+            delta = {"tool_calls": [{"index": 0, "function": {"arguments": text}}]}
+        return self._chunk(request, [{"index": 0, "delta": delta, "finish_reason": None}])
+
+    def _reason(self, answer: Answer) -> str:
+        return "length" if answer.is_cut else "stop"  # as well where a tool was forced
 
     def closing(self, answer: Answer, request: Received) -> bytes:
-        last = [{"index": 0, "delta": {}, "finish_reason": "stop"}]
+        last = [{"index": 0, "delta": {}, "finish_reason": self._reason(answer)}]
         usage = {"usage": self._usage(answer, request)} if answer.reports_usage else {}
         if request.model.startswith(_MISTRAL_FAMILIES):
             end = self._chunk(request, last, **usage)
@@ -239,14 +247,19 @@ class OpenAI(WireFormat):
         return end + b"data: [DONE]\n\n"
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
-        message = {"role": "assistant", "content": answer.whole}
+        message: dict[str, Any] = {"role": "assistant", "content": answer.whole}
+        if answer.refusal:
+            message |= {"content": None, "refusal": answer.whole}
+        elif tool := _forced_tool(request):
+            call = {"id": "call_wire", "type": "function", "function": {"name": tool, "arguments": answer.whole}}
+            message |= {"content": None, "tool_calls": [call]}
         message |= {"reasoning_content": "".join(answer.thoughts)} if answer.thinking else {}
         body = {
             "id": "chatcmpl-wire",
             "object": "chat.completion",
             "created": 1_700_000_000,
             "model": request.model,
-            "choices": [{"index": 0, "message": message, "finish_reason": "stop"}],
+            "choices": [{"index": 0, "message": message, "finish_reason": self._reason(answer)}],
         }
         return body | ({"usage": self._usage(answer, request)} if answer.reports_usage else {})
 
@@ -258,6 +271,8 @@ class Anthropic(WireFormat):
     """`/v1/messages`: named events; cached and written tokens are not among the input tokens.
 
     What is written is told by how long it lasts; here all of it for an hour where a breakpoint asks for one.
+
+    A tool that the request forces is called with the text; what is cut is no JSON, and not told where not streamed.
     """
 
     _ERROR_TYPES: Mapping[int, str] = {
@@ -294,20 +309,26 @@ class Anthropic(WireFormat):
         message = self._message(answer, request) | {"content": [], "stop_reason": None, "stop_sequence": None}
         if answer.reports_usage:
             message["usage"]["output_tokens"] = 1
-        block = (
-            {"type": "thinking", "thinking": "", "signature": ""} if answer.thinking else {"type": "text", "text": ""}
-        )
+        thought = {"type": "thinking", "thinking": "", "signature": ""}
+        block = thought if answer.thinking else self._block(answer, request)
         return (
             self.frame({"type": "message_start", "message": message})
             + self.frame({"type": "content_block_start", "index": 0, "content_block": block})
             + self.frame({"type": "ping"})
         )
 
+    def _block(self, answer: Answer, request: Received, text: str = "") -> dict[str, Any]:
+        tool = "" if answer.refusal else _forced_tool(request)
+        if not tool:
+            return {"type": "text", "text": text}
+        called = {} if answer.is_cut or not text else json.loads(text)
+        return {"type": "tool_use", "id": "toolu_wire", "name": tool, "input": called}
+
     def thought(self, text: str, request: Received) -> bytes:
         return self._delta(0, {"type": "thinking_delta", "thinking": text})
 
-    def turning(self) -> bytes:
-        block = {"type": "text", "text": ""}
+    def turning(self, answer: Answer, request: Received) -> bytes:
+        block = self._block(answer, request)
         return (
             self._delta(0, {"type": "signature_delta", "signature": "d2lyZQ=="})
             + self.frame({"type": "content_block_stop", "index": 0})
@@ -315,13 +336,21 @@ class Anthropic(WireFormat):
         )
 
     def piece(self, text: str, answer: Answer, request: Received) -> bytes:
-        return self._delta(int(bool(answer.thinking)), {"type": "text_delta", "text": text})
+        is_tool = _forced_tool(request) and not answer.refusal
+        delta = {"type": "input_json_delta", "partial_json": text} if is_tool else {"type": "text_delta", "text": text}
+        return self._delta(int(bool(answer.thinking)), delta)
 
     def _delta(self, block: int, delta: Mapping[str, Any]) -> bytes:
         return self.frame({"type": "content_block_delta", "index": block, "delta": delta})
 
+    def _reason(self, answer: Answer, request: Received) -> str:
+        if answer.refusal:
+            return "refusal"
+        return "max_tokens" if answer.is_cut else "tool_use" if _forced_tool(request) else "end_turn"
+
     def closing(self, answer: Answer, request: Received) -> bytes:
-        end = {"type": "message_delta", "delta": {"stop_reason": "end_turn", "stop_sequence": None}}
+        reason = self._reason(answer, request)
+        end = {"type": "message_delta", "delta": {"stop_reason": reason, "stop_sequence": None}}
         usage = {"usage": {"output_tokens": answer.output_tokens}} if answer.reports_usage else {}
         return (
             self.frame({"type": "content_block_stop", "index": int(bool(answer.thinking))})
@@ -330,11 +359,12 @@ class Anthropic(WireFormat):
         )
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
-        content = [{"type": "text", "text": answer.whole}]
+        content = [self._block(answer, request, answer.whole)]
         if answer.thinking:
             thought = {"type": "thinking", "thinking": "".join(answer.thoughts), "signature": "d2lyZQ=="}
             content = [thought, *content]
-        return self._message(answer, request) | {"content": content, "stop_reason": "end_turn", "stop_sequence": None}
+        end = {"stop_reason": self._reason(answer, request), "stop_sequence": None}
+        return self._message(answer, request) | {"content": content} | end
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         kind = self._ERROR_TYPES.get(status, "api_error")
@@ -384,7 +414,7 @@ class Gemini(WireFormat):
     def _finished(
         self, text: str, answer: Answer, request: Received, *, thoughts: Sequence[str] = ()
     ) -> dict[str, Any]:
-        response = self._response(text, request, thoughts=thoughts, finish="STOP")
+        response = self._response(text, request, thoughts=thoughts, finish="MAX_TOKENS" if answer.is_cut else "STOP")
         return response | ({"usageMetadata": self._usage(answer, request)} if answer.reports_usage else {})
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
@@ -424,7 +454,8 @@ class Ollama(WireFormat):
         return self.frame(self._finished("", answer, request))
 
     def _finished(self, text: str, answer: Answer, request: Received, *, thought: str = "") -> dict[str, Any]:
-        end = self._line(text, request, done=True, thought=thought) | {"done_reason": "stop"}
+        reason = {"done_reason": "length" if answer.is_cut else "stop"}
+        end = self._line(text, request, done=True, thought=thought) | reason
         return end | (self._usage(answer, request) if answer.reports_usage else {})
 
     def whole(self, answer: Answer, request: Received) -> dict[str, Any]:
@@ -432,6 +463,12 @@ class Ollama(WireFormat):
 
     def error(self, status: int, message: str) -> dict[str, Any]:
         return {"error": message}
+
+
+def _forced_tool(request: Received) -> str:
+    """The name of the tool that the request has the model call; empty where it leaves it free."""
+    choice = (request.json or {}).get("tool_choice")
+    return str(choice.get("name") or choice["function"]["name"]) if isinstance(choice, dict) and len(choice) > 1 else ""
 
 
 def _breakpoints(value: Any) -> Iterator[Mapping[str, Any]]:

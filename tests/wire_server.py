@@ -228,7 +228,7 @@ def _steps(received: Received, wire: WireFormat, answer: Answer) -> list[bytes]:
     """The pieces, thoughts first, and behind them the format's end."""
     thoughts = [wire.thought(text, received) for text in answer.thoughts]
     if thoughts:
-        thoughts[-1] += wire.turning()
+        thoughts[-1] += wire.turning(answer, received)
     pieces = [*thoughts, *(wire.piece(text, answer, received) for text in answer.cut())]
     places = [len(pieces) - 1] * answer.malformed + ([] if answer.malformed_at is None else [answer.malformed_at])
     for place in places if pieces else []:

@@ -169,6 +169,7 @@ class Done:
         uncached_cost_usd: What the same tokens would have cost without the provider's cache; None likewise.
         model: The model that answered, as the provider names it; empty where it did not say.
         is_cut: Whether the answer ends at its limit of tokens.
+        is_refused: Whether the provider says that the model refused; the answer is then its words, if there are any.
     """
 
     usage: Usage | None = None
@@ -176,6 +177,7 @@ class Done:
     uncached_cost_usd: float | None = None
     model: str = ""
     is_cut: bool = False
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)
@@ -220,7 +222,7 @@ class Backend(Protocol):
         ...
 
     async def has_schema_mode(self, call: ModelCall) -> bool:
-        """Whether the call's provider is known to hold its model to a schema."""
+        """Whether the call's provider is known to hold its model to a schema: to the call's own, where it has one."""
         ...
 
     async def warm(self, call: ModelCall) -> None:

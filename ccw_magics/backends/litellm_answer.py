@@ -58,10 +58,15 @@ class Asking:
 
 
 class Heard:
-    """What has come of an answer."""
+    """What has come of an answer.
 
-    def __init__(self) -> None:
+    Args:
+        takes_tool: Whether the answer is what the model calls a tool with.
+    """
+
+    def __init__(self, *, takes_tool: bool = False) -> None:
         self.has_text = False
+        self._takes_tool = takes_tool
         self.reason: str | None = None
         self.usage_chunk: Any = None
         self._noted_at_s = -math.inf
@@ -70,8 +75,7 @@ class Heard:
         """The text of an answer that came in one."""
         self.usage_chunk, choice = answer, answer.choices[0]
         self.reason = choice.finish_reason
-        self.has_text = bool(choice.message.content)
-        return Text(choice.message.content) if self.has_text else None
+        return self._said(choice.message)
 
     def event(self, chunk: Any) -> Event | None:
         """The chunk's text, or now and then a sign that the model is thinking."""
@@ -81,14 +85,20 @@ class Heard:
             return None
         self.reason = chunk.choices[0].finish_reason or self.reason
         delta = chunk.choices[0].delta
-        if delta.content:
-            self.has_text = True
-            return Text(delta.content)
+        if (said := self._said(delta)) is not None:
+            return said
         now_s = time.monotonic()
         if getattr(delta, "reasoning_content", None) and now_s - self._noted_at_s >= NOTE_S:
             self._noted_at_s = now_s
             return Note(THINKING)
         return None
+
+    def _said(self, message: Any) -> Text | None:
+        """The text of a message, or of a piece of one."""
+        calls = message.tool_calls if self._takes_tool else None
+        text = "".join(call.function.arguments or "" for call in calls or ()) or message.content
+        self.has_text = self.has_text or bool(text)
+        return Text(text) if text else None
 
 
 def no_text(provider: str, reason: str | None) -> ProviderError:

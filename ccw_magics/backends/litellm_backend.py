@@ -11,24 +11,25 @@ import importlib
 import os
 import sys
 import threading
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 
-from ccw_magics.backends.base import SEPARATOR, Done, Event, ModelCall, Sent
+from ccw_magics.backends import litellm_tokens
+from ccw_magics.backends.base import Done, Event, ModelCall, Sent, Text, Usage
 from ccw_magics.backends.litellm_answer import Asking, Heard, no_text
 from ccw_magics.backends.litellm_cost import OWN_PRICES, AnthropicUsage, Prices, usage_of
 from ccw_magics.backends.litellm_errors import clean_error
 from ccw_magics.backends.litellm_formats import NoAnswerError, Seen
 from ccw_magics.backends.litellm_logs import redact_logs, watch_logs
+from ccw_magics.backends.litellm_messages import messages, takes_breakpoints
 from ccw_magics.backends.litellm_params import check_headers, check_params
+from ccw_magics.backends.litellm_schema import SchemaMode, schema_arguments, schema_mode
 
 PREFIXES: Final = {"google": "gemini", "ollama": "ollama_chat", "custom": "openai"}
 """Config types whose litellm name differs; every other type is litellm's own name."""
-CLAUDE_HOSTS: Final = frozenset({"bedrock", "vertex_ai"})
-"""Where Anthropic's models are served too, and cache in the same way."""
 NO_KEY: Final = "no-key"
 """Passed where there is no key: left out, litellm would take one from the environment for any base."""
 
@@ -76,18 +77,47 @@ class LiteLLMBackend:
 
     async def context_window_tokens(self, call: ModelCall) -> int | None:
         """The window that litellm's price map gives for the model; None where it does not know the model."""
-        await self._load()
-        try:
-            info = self._litellm.get_model_info(call.model, custom_llm_provider=_provider(call))
-        except Exception:  # noqa: BLE001 - it raises a bare Exception for a model it does not know
-            return None
+        info = await self._info(call)
         window = info.get("max_input_tokens") or info.get("max_tokens")
         return int(window) if window else None
 
-    async def count_tokens(self, call: ModelCall, text: str) -> int | None:
-        """Tokens by litellm's tokenizer for the model, or its nearest one."""
+    async def max_output_tokens(self, call: ModelCall) -> int | None:
+        """The longest answer, by litellm's price map; None where it does not know the model."""
+        longest = (await self._info(call)).get("max_output_tokens")
+        return int(longest) if longest else None
+
+    async def _info(self, call: ModelCall) -> Mapping[str, Any]:
+        """What litellm knows of the model; for Ollama it asks the server on this machine, hence the thread.
+
+        It is not told the call's server: older releases would send that one a key of the environment's.
+        """
         await self._load()
-        return int(await asyncio.to_thread(self._litellm.token_counter, model=call.model, text=text))
+        where = {"custom_llm_provider": _provider(call)}
+        try:
+            info: Mapping[str, Any] = await asyncio.to_thread(self._litellm.get_model_info, call.model, **where)
+        except Exception:  # noqa: BLE001 - it raises a bare Exception for a model it does not know
+            return {}
+        return info
+
+    async def count_tokens(self, call: ModelCall, text: str) -> int | None:
+        """Tokens as `litellm_tokens.count` has them: exact for OpenAI's models, near for the others."""
+        await self._load()
+        return await asyncio.to_thread(litellm_tokens.count, self._litellm, call, text)
+
+    async def price_usd(self, call: ModelCall, usage: Usage) -> float | None:
+        """What a call with this usage costs, as `Done` tells it after the call; None where the price is unknown."""
+        await self._load()
+        prices = Prices(self._litellm, _provider(call), call.model)
+        if call.provider_type in OWN_PRICES:
+            return None
+        if takes_breakpoints(call):
+            return prices.anthropic_usd(AnthropicUsage.of(usage, call.provider_ttl))[0]
+        return prices.usd(prices.reported(usage))[0]
+
+    async def has_schema_mode(self, call: ModelCall) -> bool:
+        """Whether the provider holds the model to a schema, natively or by a forced tool; see `schema_mode`."""
+        await self._load()
+        return schema_mode(self._litellm, _provider(call), call) is not SchemaMode.NONE
 
     async def aclose(self) -> None:
         """Close the connections that are kept; the next call opens others."""
@@ -95,15 +125,16 @@ class LiteLLMBackend:
             await self._clients.aclose()
 
     async def _events(self, call: ModelCall, seen: Seen) -> AsyncGenerator[Event, None]:
+        schema = self._schema(call)
         with self._watching(seen):
-            asking = Asking(self._answer(call, seen), seen)
+            asking = Asking(self._answer(call, schema, seen), seen)
         try:
             await asking.leaves
             yield Sent()
             answer = await asking.answer
         finally:
             asking.give_up()
-        heard = Heard()
+        heard = Heard(takes_tool="tools" in schema)
         if call.stream:
             self._spare_record(answer)
             async with aclosing(answer):
@@ -115,6 +146,9 @@ class LiteLLMBackend:
             _check(seen)
             if event := heard.whole(answer):
                 yield event
+        if seen.refusal and not heard.has_text:
+            heard.has_text = True
+            yield Text(seen.refusal)
         yield self._done(call, seen, heard.usage_chunk, heard.reason)
         if not heard.has_text:
             raise no_text(call.provider_type, heard.reason)
@@ -138,9 +172,9 @@ class LiteLLMBackend:
         with self._watching(seen):
             return await anext(answer, None)
 
-    async def _answer(self, call: ModelCall, seen: Seen) -> Any:
+    async def _answer(self, call: ModelCall, schema: Mapping[str, Any], seen: Seen) -> Any:
         """What litellm answers, by way of the first kind of client that it takes for the provider."""
-        provider, arguments = _provider(call), self._arguments(call)
+        provider, arguments = _provider(call), _arguments(call, {**call.params, **schema})
         kinds = [*self._clients.kinds(provider)]
         for kind in kinds:
             client = self._clients.client(kind, call, provider)
@@ -160,34 +194,22 @@ class LiteLLMBackend:
             self._clients.takes(provider, kind)
         return answer
 
-    def _arguments(self, call: ModelCall) -> dict[str, Any]:
-        arguments: dict[str, Any] = {
-            **call.params,
-            "model": f"{_provider(call)}/{call.model}",
-            "messages": messages(call),
-            "api_key": call.api_key.reveal() if call.api_key is not None else NO_KEY,
-            "api_base": call.api_base,
-            "api_version": call.api_version,
-            "organization": call.organization,
-            "extra_headers": {name: value.reveal() for name, value in call.headers.items()} or None,
-            "timeout": call.timeout_s,
-            "stream": call.stream,
-            "stream_options": {"include_usage": True} if call.stream else None,
-            "num_retries": 0,
-            "max_retries": 0,
-        }
-        return {name: value for name, value in arguments.items() if value is not None}
+    def _schema(self, call: ModelCall) -> Mapping[str, Any]:
+        """What asks the provider for the call's schema."""
+        if call.schema is None:
+            return {}
+        return schema_arguments(call.schema, schema_mode(self._litellm, _provider(call), call))
 
     def _done(self, call: ModelCall, seen: Seen, answer: Any, reason: str | None) -> Done:
         """The end, with usage and cost where the provider told the usage: litellm makes one up where it did not."""
-        end = Done(model=call.model, is_cut=reason == "length")
+        end = Done(model=call.model, is_cut=reason == "length", is_refused=seen.refusal is not None)
         reported = getattr(answer, "usage", None)
         if seen.format is not None and seen.usage is None:
             return end
         if reported is None and seen.usage is not None and "prompt_tokens" in seen.usage:
             reported = self._litellm.Usage(**seen.usage)
         prices = Prices(self._litellm, _provider(call), call.model)
-        if seen.usage is not None and "input_tokens" in seen.usage and _takes_breakpoints(call):
+        if seen.usage is not None and "input_tokens" in seen.usage and takes_breakpoints(call):
             used = AnthropicUsage.told(seen.usage, call.provider_ttl)
             usage, costs = used.usage, prices.anthropic_usd(used)
         elif reported is not None:
@@ -198,13 +220,34 @@ class LiteLLMBackend:
         return replace(end, usage=usage, cost_usd=cost_usd, uncached_cost_usd=uncached_cost_usd)
 
 
+def _arguments(call: ModelCall, params: Mapping[str, Any]) -> dict[str, Any]:
+    arguments: dict[str, Any] = {
+        **params,
+        "model": f"{_provider(call)}/{call.model}",
+        "messages": messages(call),
+        "api_key": call.api_key.reveal() if call.api_key is not None else NO_KEY,
+        "api_base": call.api_base,
+        "api_version": call.api_version,
+        "organization": call.organization,
+        "extra_headers": {name: value.reveal() for name, value in call.headers.items()} or None,
+        "timeout": call.timeout_s,
+        "stream": call.stream,
+        "stream_options": {"include_usage": True} if call.stream else None,
+        "num_retries": 0,
+        "max_retries": 0,
+        # Else it looks for a gateway of its own proxy's among the tools, with a package that need not be there.
+        "_skip_mcp_handler": True if "tools" in params else None,
+    }
+    return {name: value for name, value in arguments.items() if value is not None}
+
+
 def _is_all_told(call: ModelCall, heard: Heard, seen: Seen) -> bool:
     """Whether the answer is whole and its usage known, before litellm builds it up once more to count what was told.
 
     litellm gives the reason of the end when it has read all there is.
     """
     usage = seen.usage or {}
-    is_counted = "prompt_tokens" in usage or ("output_tokens" in usage and _takes_breakpoints(call))
+    is_counted = "prompt_tokens" in usage or ("output_tokens" in usage and takes_breakpoints(call))
     return heard.reason is not None and seen.is_whole and is_counted
 
 
@@ -212,31 +255,6 @@ def _check(seen: Seen) -> None:
     """Raise where what came must not pass for an answer, though litellm took it for one."""
     if seen.is_bad:
         raise NoAnswerError
-
-
-def messages(call: ModelCall) -> list[dict[str, Any]]:
-    """The conversation to send: the system prompt, then one user message of context, separator and prompt."""
-    content = _parts(call) if call.blocks and _takes_breakpoints(call) else call.text
-    system = [{"role": "system", "content": call.system}] if call.system else []
-    return [*system, {"role": "user", "content": content}]
-
-
-def _takes_breakpoints(call: ModelCall) -> bool:
-    """Whether the provider caches what it is told to; the others find prefixes by themselves, and may be strict."""
-    return call.provider_type == "anthropic" or (call.provider_type in CLAUDE_HOSTS and "claude" in call.model)
-
-
-def _parts(call: ModelCall) -> list[dict[str, Any]]:
-    """Each block as a part of its own, since Anthropic matches whole parts.
-
-    One breakpoint stands where the kept text ends now, and one where it ended last time, so that what was cached then
-    is found however many blocks were added since (it looks back 20 parts by itself, and takes 4 breakpoints).
-    """
-    parts: list[dict[str, Any]] = [{"type": "text", "text": block} for block in call.blocks]
-    lasting = {"type": "ephemeral"} | ({"ttl": call.provider_ttl} if call.provider_ttl != "5m" else {})
-    for end in {call.blocks_before, len(parts)} - {0}:
-        parts[end - 1]["cache_control"] = lasting
-    return [*parts, {"type": "text", "text": f"{call.tail}{SEPARATOR}{call.prompt}"}]
 
 
 def _own_headers(call: ModelCall) -> frozenset[str]:

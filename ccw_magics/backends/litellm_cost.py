@@ -55,6 +55,18 @@ class AnthropicUsage:
             output=int(raw.get("output_tokens") or 0),
         )
 
+    @classmethod
+    def of(cls, usage: Usage, provider_ttl: str) -> AnthropicUsage:
+        """From tokens as all providers' are told; all that is written is kept for as long as asked."""
+        written_1h = usage.cache_write_tokens if provider_ttl == "1h" else 0
+        return cls(
+            plain=max(0, usage.input_tokens - usage.cached_input_tokens - usage.cache_write_tokens),
+            read=usage.cached_input_tokens,
+            written_5m=usage.cache_write_tokens - written_1h,
+            written_1h=written_1h,
+            output=usage.output_tokens,
+        )
+
     @property
     def usage(self) -> Usage:
         """As all providers' tokens are told."""
@@ -117,6 +129,15 @@ class Prices:
             )
         )
         return _known(sum(parts)) if parts else None, _known(sum(plain)) if plain else None
+
+    def reported(self, usage: Usage) -> Any:
+        """The usage as litellm would report it."""
+        return self.litellm.Usage(
+            prompt_tokens=usage.input_tokens,
+            completion_tokens=usage.output_tokens,
+            prompt_tokens_details={"cached_tokens": usage.cached_input_tokens},
+            **({"cache_creation_input_tokens": usage.cache_write_tokens} if usage.cache_write_tokens else {}),
+        )
 
     def _parts_usd(self, reported: Any) -> tuple[float, float] | None:
         """Input and output."""

@@ -163,10 +163,15 @@ def clean_error(error: Exception, call: ModelCall, seen: Seen | None = None) -> 
     return cleaned
 
 
+TOO_LONG: Final = re.compile(r'"(context_length_exceeded|exceed_context_size_error)"')
+"""What OpenAI and llama.cpp call a prompt that does not fit."""
+
+
 def _typed(error: Exception, call: ModelCall, seen: Seen, secrets: list[Secret]) -> CcwError:
     links = _chain(error) + (_chain(seen.failure) if seen.failure is not None else [])
     detail = _detail(error, seen, secrets)
-    if any(type(link).__name__ == "ContextWindowExceededError" for link in links):
+    is_too_long = seen.is_error and TOO_LONG.search(seen.error_body)  # in words that not every litellm knows
+    if is_too_long or any(type(link).__name__ == "ContextWindowExceededError" for link in links):
         return ContextTooLarge(
             f"pack and prompt do not fit {call.model}: {detail}",
             hint="Refer to fewer or smaller files, or use an endpoint with a larger window.",

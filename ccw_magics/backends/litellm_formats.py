@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from enum import Enum, auto
 from typing import Any, Final
 
@@ -36,6 +36,10 @@ def _nobody() -> None:
     """Where nobody wants to know."""
 
 
+def _no_refusal(_: Event) -> None:
+    """Where a refusal is a text like any other."""
+
+
 @dataclass
 class Seen:
     """One call as its wire sees it: what holds for it, and what came.
@@ -54,6 +58,7 @@ class Seen:
         is_whole: Whether the answer came to its own end.
         events: How many events, or whole bodies, could be read.
         usage: The provider's own usage, its parts merged; None where it told none.
+        refusal: What the provider says beside the text, of the model's refusal; None where it tells of none.
         hang_up: Closes the answer's connection, if it is still coming.
         is_over: Set when the call has ended: what litellm still does in its name is no longer watched.
         is_given_up: Set when nobody waits any more for a request that has not left: it must not.
@@ -74,6 +79,7 @@ class Seen:
     events: int = 0
     is_whole: bool = False
     usage: dict[str, Any] | None = None
+    refusal: str | None = None
     hang_up: Callable[[], Awaitable[None]] = _nothing
     is_over: bool = False
     is_given_up: bool = False
@@ -106,6 +112,8 @@ class Seen:
         if usage := self.format.usage(event):
             known = {name: value for name, value in usage.items() if value is not None}
             self.usage = {**(self.usage or {}), **known}
+        if (refusal := self.format.refusal(event)) is not None:
+            self.refusal = (self.refusal or "") + refusal
         self.is_whole = self.is_whole or self.format.ends(event)
 
 
@@ -117,12 +125,14 @@ class Format:
         path: Matches the path of a request that is answered so.
         ends: Whether an event is the last that the text may need.
         usage: The usage that an event tells.
+        refusal: What an event tells of the model's refusal, which litellm does not hand over.
         is_lines: A JSON object a line, where the others send server-sent events.
     """
 
     path: re.Pattern[str]
     ends: Callable[[Event], bool]
     usage: Callable[[Event], Event | None]
+    refusal: Callable[[Event], str | None] = _no_refusal
     is_lines: bool = False
 
 
@@ -208,12 +218,26 @@ def _openai_ends(event: Event) -> bool:
     return any(choice.get("finish_reason") for choice in _listed(event, "choices"))
 
 
+def _anthropic_refusal(event: Event) -> str | None:
+    """Any text precedes it; newer answers explain."""
+    end = event if "stop_reason" in event else _within(event, "delta")
+    return str(_within(end, "stop_details").get("explanation") or "") if end.get("stop_reason") == "refusal" else None
+
+
+def _openai_refusal(event: Event) -> str | None:
+    """A message, or a stream's piece of one, has either text or refusal."""
+    messages = [_within(choice, name) for choice in _listed(event, "choices") for name in ("message", "delta")]
+    refusals = [message["refusal"] for message in messages if isinstance(message.get("refusal"), str)]
+    return "".join(refusals) if refusals else None
+
+
 FORMATS: Final = (
-    Format(path=re.compile(r"/chat/completions$"), ends=_openai_ends, usage=_usage),
+    Format(path=re.compile(r"/chat/completions$"), ends=_openai_ends, usage=_usage, refusal=_openai_refusal),
     Format(
         path=re.compile(r"/messages$|/anthropic/models/[^/]+:(streamR|r)awPredict$"),
         ends=_anthropic_ends,
         usage=_usage,
+        refusal=_anthropic_refusal,
     ),
     Format(
         path=re.compile(r":(streamG|g)enerateContent$"),
@@ -233,68 +257,3 @@ FORMATS: Final = (
     ),
 )
 """OpenAI and those like it, Anthropic (Vertex AI serves it too), Gemini, Ollama, and OpenAI's Responses."""
-
-
-@dataclass
-class Reader:
-    """Cuts a stream into events as its bytes come, and has each looked at.
-
-    Attributes:
-        seen: What takes note.
-    """
-
-    seen: Seen
-    _line: list[bytes] = field(default_factory=list)
-    _data: list[bytes] = field(default_factory=list)
-    _strange: bool = False
-
-    def feed(self, chunk: bytes) -> None:
-        """Read on."""
-        *lines, rest = chunk.split(b"\n")
-        for line in lines:
-            self._line.append(line)
-            self._take(b"".join(self._line).strip())
-            self._line.clear()
-        if rest:
-            self._line.append(rest)
-
-    def end(self) -> None:
-        """The stream has ended: what stands unfinished was cut; a stream without any event is just empty."""
-        known = self.seen.fault
-        self._take(b"".join(self._line).strip())
-        self._take(b"")
-        if known is None and self.seen.fault is not None:
-            self.seen.fault = Fault.CUT if self.seen.events else Fault.UNREADABLE
-        elif self.seen.fault is None and not self.seen.is_whole and not self.seen.is_error:
-            self.seen.fault = Fault.CUT if self.seen.events else Fault.UNREADABLE if self._strange else None
-
-    def _take(self, line: bytes) -> None:
-        assert self.seen.format is not None
-        if self.seen.format.is_lines:
-            if line:
-                self._parse([line])
-        elif line.startswith(b"data:"):
-            self._data.append(line[5:].strip())
-        elif not line and self._data:
-            self._parse(self._data)
-            self._data = []
-        elif line and not line.startswith((b":", b"event:", b"id:", b"retry:")):
-            self._strange = True
-
-    def _parse(self, data: list[bytes]) -> None:
-        """One event; where its lines make none together, a server has left out the empty lines between several."""
-        if data == [b"[DONE]"]:
-            return
-        try:
-            events = [json.loads(b"\n".join(data))]
-        except ValueError:
-            events = self._one_by_one(data)
-        for event in events:
-            self.seen.look_at(event)
-
-    def _one_by_one(self, data: list[bytes]) -> list[Any]:
-        try:
-            return [json.loads(line) for line in data if line not in {b"", b"[DONE]"}]
-        except ValueError:
-            self.seen.fault = Fault.UNREADABLE
-            return []

@@ -18,7 +18,8 @@ from typing import Final
 
 import httpx
 
-from ccw_magics.backends.litellm_formats import Fault, Reader, Seen, format_of
+from ccw_magics.backends.litellm_formats import Fault, Seen, format_of
+from ccw_magics.backends.litellm_reader import Reader
 
 ERROR_BODY_BYTES: Final = 65_536
 """No more of an error's body is read: what matters stands at its beginning."""

@@ -14,7 +14,7 @@ from contextlib import aclosing
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ccw_magics.backends import local_model
+from ccw_magics.backends import local_model, local_request
 from ccw_magics.backends.base import Done, Event, ModelCall, Note, Sent, Text, Usage
 from ccw_magics.backends.local_process import (
     CONTEXT_TOKENS,
@@ -29,17 +29,6 @@ from ccw_magics.errors import CcwError, ContextTooLarge, ProviderError, ToolErro
 
 if TYPE_CHECKING:
     import httpx
-
-MAX_ANSWER_TOKENS = 512
-"""The default of `max_tokens`: eight seconds of SmolLM2, which does not always find an end by itself."""
-
-SMALL_MODEL_SYSTEM = (
-    "You answer questions about the files the user shows you. Be brief and stay with what the files say."
-)
-"""SmolLM2's own default prompt names its maker, which then turns up in the answers."""
-
-SMALL_MODEL_PARAMS = {"temperature": 0.0, "repeat_penalty": 1.1}
-"""Found by reading answers about READMEs: hotter, SmolLM2-135M invents more; at 1.05 and below it repeats itself."""
 
 PROGRESS_FROM_TOKENS = 256
 """New tokens from which on reading the prompt is worth a note: it takes about a second."""
@@ -77,7 +66,7 @@ class LocalBackend:
         settings = await asyncio.to_thread(_settings, call.model)
         if processes.running(settings.path) is None:
             yield Note("starting the embedded model…")
-        prefix = _prefix(call)
+        prefix = local_request.prefix(call)
         process = await asyncio.to_thread(_ready, settings, call.slots_dir, prefix)
         with process.slots.answering():
             async with aclosing(_answer(process, call)) as events:
@@ -91,6 +80,19 @@ class LocalBackend:
     async def context_window_tokens(self, call: ModelCall) -> int | None:  # noqa: ARG002 - the protocol's signature
         """Tokens that prompt and answer together may have."""
         return CONTEXT_TOKENS
+
+    async def max_output_tokens(self, call: ModelCall) -> int | None:
+        """The longest answer: what the call allows, or by default what is allowed here."""
+        limit = call.params.get("max_tokens", local_request.MAX_ANSWER_TOKENS)
+        return limit if isinstance(limit, int) and 0 <= limit <= CONTEXT_TOKENS else CONTEXT_TOKENS
+
+    async def price_usd(self, call: ModelCall, usage: Usage) -> float | None:  # noqa: ARG002 - the protocol's signature
+        """Nothing: it runs here."""
+        return 0.0
+
+    async def has_schema_mode(self, call: ModelCall) -> bool:  # noqa: ARG002 - the protocol's signature
+        """True: llama.cpp makes a grammar of any schema, whatever the model."""
+        return True
 
     async def count_tokens(self, call: ModelCall, text: str) -> int | None:
         """Tokens of a text as the call's model counts them, starting it where needed; None before it was fetched.
@@ -192,7 +194,7 @@ async def _answer(process: ModelProcess, call: ModelCall) -> AsyncGenerator[Even
 async def _chunks(client: httpx.AsyncClient, call: ModelCall) -> AsyncGenerator[dict[str, Any], None]:
     """The JSON objects of the server's event stream."""
     deadline_s = asyncio.get_running_loop().time() + call.timeout_s
-    request = client.build_request("POST", "/v1/chat/completions", json=_body(call))
+    request = client.build_request("POST", "/v1/chat/completions", json=local_request.body(call))
     async with asyncio.timeout_at(deadline_s):
         response = await client.send(request, stream=True)
     try:
@@ -233,32 +235,6 @@ def _client(process: ModelProcess) -> httpx.AsyncClient:
         trust_env=False,  # no proxy leads to loopback
         verify=ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT),  # unused, and loading certificates takes longer than asking
     )
-
-
-def _body(call: ModelCall) -> dict[str, Any]:
-    defaults: dict[str, Any] = {"max_tokens": MAX_ANSWER_TOKENS}
-    if local_model.is_default(call.model):
-        defaults |= SMALL_MODEL_PARAMS
-    system = _system(call)
-    messages = [{"role": "system", "content": system}] if system else []
-    return {
-        **defaults,
-        **call.params,
-        "messages": [*messages, {"role": "user", "content": call.text}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "cache_prompt": True,
-        "return_progress": True,
-    }
-
-
-def _system(call: ModelCall) -> str:
-    return call.system or (SMALL_MODEL_SYSTEM if local_model.is_default(call.model) else "")
-
-
-def _prefix(call: ModelCall) -> Prefix:
-    kept = "".join(call.blocks)
-    return Prefix.of(f"{_system(call)}\0{kept}", call.text[len(kept) :])
 
 
 def _usage(usage: dict[str, Any]) -> Usage:

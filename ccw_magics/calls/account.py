@@ -60,6 +60,8 @@ def _error(reply: Reply, *, with_text: bool) -> str:
 
 
 def _outcome(reply: Reply) -> str:
+    if reply.replayed_at is not None:
+        return "replayed"
     if reply.failure is None:
         return "cut" if reply.is_cut else "ok"
     return "interrupted" if isinstance(reply.failure, CallInterrupted) else type(reply.failure).__name__

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ccw_magics.calls.preparation import Prepared
+from ccw_magics.calls import tokens
+from ccw_magics.context.pack import Pack, readable_size
 from ccw_magics.errors import ContextTooLarge
+
+if TYPE_CHECKING:
+    from ccw_magics.calls.preparation import Prepared
 
 SURE_BYTES_PER_TOKEN: Final = 2.0
 """A text with at most this many bytes for each token of the window is taken to fit, and not counted.
@@ -16,15 +20,17 @@ SMALL_BYTES: Final = 4096
 """Fits every window that is not set by hand; spares asking which one the model has."""
 ANSWER_RESERVE_TOKENS: Final = 64
 """An answer shorter than this is of no use."""
+LEFT_OUT_SHOWN: Final = 10
+"""Files named at most; where it takes more, other references are wanted."""
 
 
 async def require_fit(prepared: Prepared) -> None:
     """Refuse a call whose pack and prompt cannot fit the model's context window.
 
     Raises:
-        ContextTooLarge: With the figures, the largest files, and what would help.
+        ContextTooLarge: With the figures, and what to leave out.
     """
-    call, backend, pack = prepared.call, prepared.backend, prepared.pack
+    call, backend = prepared.call, prepared.backend
     said = prepared.route.endpoint.context_window
     size_bytes = len(call.text.encode()) + len(call.system.encode())
     if said is None and size_bytes < SMALL_BYTES:
@@ -32,10 +38,33 @@ async def require_fit(prepared: Prepared) -> None:
     window = said or await backend.context_window_tokens(call)
     if window is None or size_bytes <= window * SURE_BYTES_PER_TOKEN:
         return
-    tokens = await backend.count_tokens(call, f"{call.system}{call.text}")
-    if tokens is not None and tokens + ANSWER_RESERVE_TOKENS > window:
-        largest = f" Largest: {pack.largest_files()}" if pack is not None and pack.files else ""
+    counted = await tokens.count(backend, call)
+    if counted is not None and counted + ANSWER_RESERVE_TOKENS > window:
+        advice = what_to_leave_out(prepared.pack, counted + ANSWER_RESERVE_TOKENS - window, counted)
         raise ContextTooLarge(
-            f"pack and prompt have about {tokens:,} tokens; {call.model} takes {window:,}, its answer included",
-            hint=f"Refer to fewer or smaller files, or use an endpoint with a larger window.{largest}",
+            f"pack and prompt have about {counted:,} tokens; {call.model} takes {window:,}, its answer included",
+            hint=f"{advice} An endpoint with a larger window is the other way.",
         )
+
+
+def what_to_leave_out(pack: Pack | None, over_tokens: int, tokens_all: int) -> str:
+    """Which files to leave out so that a call fits: the fewest, so the largest.
+
+    Args:
+        pack: What would be sent.
+        over_tokens: By how much it is too large.
+        tokens_all: What pack and prompt have together.
+    """
+    if pack is None or not pack.files:
+        return "Shorten the prompt."
+    needed_bytes = pack.size_bytes * over_tokens / max(1, tokens_all)
+    by_size = sorted(zip(pack.sizes_bytes, pack.files, strict=True), key=lambda item: (-item[0], item[1]))
+    chosen: list[str] = []
+    for size_bytes, path in by_size:
+        if needed_bytes <= 0:
+            break
+        needed_bytes -= size_bytes
+        chosen.append(f"{path} ({readable_size(size_bytes)})")
+    if len(chosen) > LEFT_OUT_SHOWN or len(chosen) == len(by_size):
+        return f"Refer to fewer or smaller files. Largest: {', '.join(chosen[:LEFT_OUT_SHOWN])}."
+    return f"Without {', '.join(chosen)} it fits."

@@ -10,21 +10,28 @@ from pathlib import Path
 from traceback import format_exception
 
 from ccw_magics.calls import account, worker
+from ccw_magics.calls.chat import Conversations
 from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.packing import pack_request
-from ccw_magics.calls.preparation import Prepared, prepare
+from ccw_magics.calls.plan import Plan, plan
+from ccw_magics.calls.preparation import Prepared, Sources, prepare
+from ccw_magics.calls.replay import recorded
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.retry import Tries
-from ccw_magics.calls.routing import route
+from ccw_magics.calls.routing import Route, route
 from ccw_magics.calls.run import Run
+from ccw_magics.calls.spending import Allowance
+from ccw_magics.calls.structured import ask_in_shape
 from ccw_magics.calls.worker import OnIdle, OnOutput
 from ccw_magics.config.credentials import redact
+from ccw_magics.config.models import Budget
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack
-from ccw_magics.errors import CcwError
-from ccw_magics.journal import Journal
+from ccw_magics.context.told import Teller
+from ccw_magics.errors import CcwError, ConfigError
+from ccw_magics.journal import Journal, Replies, check_name
 
 
 class Executor:
@@ -37,6 +44,8 @@ class Executor:
         journal: Where calls are recorded.
 
     Attributes:
+        conversations: The conversations, and where this kernel stands in them.
+        replies: The recorded answers.
         last_reply: The newest reply, the partial one of an interrupted call included; None until there is one.
     """
 
@@ -45,6 +54,9 @@ class Executor:
         self._config = config
         self._cache = cache
         self._journal = journal
+        self.conversations = Conversations(journal.chats)
+        self.replies = Replies(lambda: (cache.settings.directory, cache.settings.max_bytes))
+        self._sources = Sources(root, cache, Teller(), self.conversations, self.replies)
         self.last_reply: Reply | None = None
 
     def pack(
@@ -71,6 +83,16 @@ class Executor:
             )
         )
 
+    def plan(self, request: Request, on_output: OnOutput | None = None) -> Plan:
+        """What a request would send, and what that would cost; nothing is sent, kept, or counted.
+
+        Raises:
+            CcwError: What would be the request's error before anything is sent.
+        """
+        chosen = route(self._config.require_trust(), request.endpoint_id)
+        prepared = prepare(chosen, request, self._sources, self._owner(chosen), on_output or _ignore, is_dry=True)
+        return worker.watch(lambda _emit: plan(prepared, request), on_output or _ignore, _idle)
+
     def execute(self, request: Request, on_output: OnOutput | None = None, on_idle: OnIdle | None = None) -> Reply:
         """Run a request in this thread's sight: both callbacks are called here.
 
@@ -83,7 +105,7 @@ class Executor:
             KeyboardInterrupt: After the call was cancelled and `last_reply` set to what had come.
         """
         self.last_reply = None
-        run, emit, idle = Run(request), on_output or _ignore, on_idle or _idle
+        run, emit, idle = self._run(request), on_output or _ignore, on_idle or _idle
         try:
             for endpoint_id in run.endpoint_ids(emit):
                 prepared = self._prepare(run, endpoint_id, emit)
@@ -99,7 +121,7 @@ class Executor:
 
     async def aexecute(self, request: Request, on_output: OnOutput | None = None) -> Reply:
         """The same, awaited; `on_output` is called on the awaiting loop."""
-        run = Run(request)
+        run = self._run(request)
         emit = _ignore if on_output is None else _on_loop(asyncio.get_running_loop(), on_output)
         try:
             for endpoint_id in run.endpoint_ids(emit):
@@ -117,18 +139,40 @@ class Executor:
             return self._prepare(run, endpoint_id, emit)
         return await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
 
+    def _run(self, request: Request) -> Run:
+        """A request with what it may spend; a config that cannot be read is the request's own failure, later."""
+        try:
+            budget = self._config.load().budget
+        except CcwError:
+            budget = Budget()
+        return Run(request, Allowance(self._root, self._journal, budget, request.max_cost_usd))
+
     def _prepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
         """The call to one endpoint; None where it cannot be asked, which the run then knows."""
         try:
             chosen = route(self._config.require_trust(), endpoint_id)
             run.goes_to(chosen)
-            owner = f"{self._config.path}#{chosen.provider.id}"
-            prepared = prepare(chosen, run.request, self._root, self._cache, owner, emit)
+            self._require_record(run.request)
+            prepared = prepare(chosen, run.request, self._sources, self._owner(chosen), emit)
         except CcwError as error:
             run.failed(error)
             return None
         run.is_ready(prepared)
         return prepared
+
+    def _owner(self, chosen: Route) -> str:
+        return f"{self._config.path}#{chosen.provider.id}"
+
+    def _require_record(self, request: Request) -> None:
+        """A conversation is kept in the journal, prompts, files and answers: not where that is unwanted."""
+        if request.chat is None:
+            return
+        check_name(request.chat)
+        if (kept := self._journal_mode()) != "full":
+            raise ConfigError(
+                f'a conversation is kept in the journal, which is "{kept}"',
+                hint='Set "journal": "full" in the config, or ask without --chat.',
+            )
 
     def _keep(self, run: Run, timeout_s: float | None = None) -> Reply:
         """Record a request in a thread that no interrupt reaches; one that strikes here finds it recorded."""
@@ -138,13 +182,45 @@ class Executor:
         """Record what came of a request, once, before anybody is told that it ended."""
         with run.recording:
             if run.recorded is None:
+                self._keep_turn(run)
+                self._keep_answer(run)
                 reply = run.reply()
-                kept = self._journal_mode()
-                if kept != "off":
-                    self._journal.append(account.record(run, reply, with_text=kept == "full"))
-                trouble = self._journal.take_trouble()
-                run.recorded = self.last_reply = replace(reply, warnings=(trouble,)) if trouble else reply
+                is_recorded = self._append(run, reply)
+                run.allowance.settle(run.known_cost_usd(), is_recorded=is_recorded)
+                trouble = (self._journal.take_trouble(), self.replies.take_trouble(), run.allowance.remark())
+                warnings = (*reply.warnings, *(text for text in trouble if text))
+                run.recorded = self.last_reply = replace(reply, warnings=warnings)
             return run.recorded
+
+    def _append(self, run: Run, reply: Reply) -> bool:
+        kept = self._journal_mode()
+        return kept != "off" and self._journal.append(account.record(run, reply, with_text=kept == "full")) is not None
+
+    def _keep_turn(self, run: Run) -> None:
+        """Keep a turn that has ended with its conversation."""
+        prepared = run.prepared
+        if prepared is None or prepared.talk is None or not run.is_answered:
+            return
+        talk, answer = prepared.talk, prepared.recorded
+        if answer is not None and self.conversations.walked(talk, prepared.key):
+            return
+        asked, text = prepared.call.prompt, "".join(run.progress.pieces)
+        turn = talk.turn(prepared.route.endpoint.id, run.request.prompt, asked, text, prepared.key, run.asked_at)
+        if remark := self.conversations.add(talk, turn, is_replayed=answer is not None):
+            run.warnings.append(remark)
+
+    def _keep_answer(self, run: Run) -> None:
+        """Record an answer for replay, under the name of every call that was made for it."""
+        prepared, progress = run.prepared, run.progress
+        if prepared is None or prepared.recorded is not None or not run.is_answered:
+            return
+        end, text = progress.total(), "".join(progress.pieces)
+        end = end if end.model else replace(end, model=prepared.route.endpoint.model)
+        for asked in run.all_prepared:
+            if asked.key and (run.request.replay or asked.route.endpoint.replay):
+                answerer = prepared.route
+                kept = recorded(end, text, answerer.provider.type, answerer.endpoint.id, progress.elapsed_s)
+                self.replies.put(asked.key, kept)
 
     def _journal_mode(self) -> str:
         """What is recorded; nothing where the config cannot be read, since it may say so."""
@@ -157,12 +233,27 @@ class Executor:
 async def _ask(run: Run, prepared: Prepared, emit: OnOutput) -> None:
     """Ask one endpoint, on the worker's loop; a failure is left with the run."""
     try:
-        await Tries(prepared, run.progress, emit, retry_cut=run.request.retry_cut).answer()
-        run.answered()
+        if prepared.recorded is not None:
+            emit("stdout", prepared.recorded.output)
+            run.is_replayed(prepared.recorded)
+        else:
+            await _ask_model(run, prepared, emit)
+            run.answered()
     except CcwError as error:
         run.failed(error)
     except Exception as error:  # noqa: BLE001 - a fault of ours ends the call, not the notebook
         run.failed(_fault(error, prepared))
+
+
+async def _ask_model(run: Run, prepared: Prepared, emit: OnOutput) -> None:
+    async def ask(asked: Prepared) -> None:
+        await Tries(asked, run.progress, emit, run.allowance, retry_cut=run.request.retry_cut).answer()
+
+    if run.request.schema is None:
+        await ask(prepared)
+    else:
+        run.data, asked = await ask_in_shape(prepared, run.request.schema, run.progress, emit, ask)
+        run.is_ready(asked)
 
 
 class _FaultTrace(Exception):

@@ -4,28 +4,52 @@ from __future__ import annotations
 
 import hashlib
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from ccw_magics.backends import backend_for
 from ccw_magics.backends.base import Backend, ModelCall
 from ccw_magics.calls import worker
+from ccw_magics.calls.chat import NOTHING, Conversations, Talk
 from ccw_magics.calls.keys import Key
 from ccw_magics.calls.model_call import build_call, usable_keys, with_context
 from ccw_magics.calls.packing import pack_request
+from ccw_magics.calls.replay import key_of
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
 from ccw_magics.calls.worker import OnOutput
 from ccw_magics.context.cache import ContextCache
-from ccw_magics.context.pack import Pack
+from ccw_magics.context.pack import Pack, PackRequest
 from ccw_magics.context.patterns import extract_patterns
-from ccw_magics.context.session import OnRead
+from ccw_magics.context.told import Teller, Told
+from ccw_magics.context.watch import OnRead
+from ccw_magics.errors import SchemaError
+from ccw_magics.journal import Recorded, Replies, StoredTurn
 
 SILENT_S: Final = 1.0
 """What takes longer than this says how far it has come."""
 NOTE_PERIOD_S: Final = 0.2
 """At most five notes a second."""
+
+
+@dataclass(frozen=True)
+class Sources:
+    """Where a call's context, its conversation, and recorded answers come from.
+
+    Attributes:
+        root: The project root.
+        cache: The packs.
+        teller: What conversations have told of the files.
+        conversations: The conversations, and where this kernel stands in them.
+        replies: The recorded answers.
+    """
+
+    root: Path
+    cache: ContextCache
+    teller: Teller
+    conversations: Conversations
+    replies: Replies
 
 
 @dataclass(frozen=True)
@@ -36,9 +60,12 @@ class Prepared:
         route: Endpoint and provider.
         owner: Whose limits and keys these are: the config file and the provider's id.
         call: Without its key.
-        keys: The keys to choose from, references resolved; never empty.
+        keys: The keys to choose from, references resolved; empty where nothing is to be sent.
         backend: Who answers.
         pack: What is sent along; None where the prompt has no reference.
+        talk: Its place in a conversation; None for a question by itself.
+        key: The name of what the answer comes of; empty where nobody asked for replay, nor for a conversation.
+        recorded: The answer that is given again; None where the model is to be asked.
     """
 
     route: Route
@@ -47,6 +74,14 @@ class Prepared:
     keys: tuple[Key, ...]
     backend: Backend
     pack: Pack | None
+    talk: Talk | None = None
+    key: str = ""
+    recorded: Recorded | None = None
+
+    @property
+    def output_owner(self) -> str:
+        """What tells endpoints apart where the length of answers is learned."""
+        return f"{self.owner}#{self.route.endpoint.id}"
 
     def pack_hash(self) -> str:
         """The SHA-256 of the context that is sent; empty where there is none."""
@@ -59,22 +94,95 @@ class Prepared:
         return digest.hexdigest()
 
 
-def prepare(chosen: Route, request: Request, root: Path, cache: ContextCache, owner: str, emit: OnOutput) -> Prepared:
+def prepare(
+    chosen: Route, request: Request, sources: Sources, owner: str, emit: OnOutput, *, is_dry: bool = False
+) -> Prepared:
     """Resolve the keys and pack the files. Runs in the caller's thread, where an interrupt ends it at once.
+
+    Args:
+        chosen: Endpoint and provider.
+        request: What to ask.
+        sources: Where context and recorded answers come from.
+        owner: Whose limits and keys these are.
+        emit: Told how far the reading has come.
+        is_dry: Whether nothing will be sent: then no key is needed, and nothing is kept.
 
     Raises:
         SecretMissing: A key is not configured or its variable not set.
         PatternError: A reference leads outside the root and `include_dirs`.
         ContextTooLarge: The files have more than the endpoint allows.
     """
-    backend = backend_for(chosen.provider.type)
-    keys = usable_keys(chosen.provider)
+    replays = request.replay if request.replay is not None else chosen.endpoint.replay
     call = build_call(chosen, request)
-    worker.submit(backend.warm(call))
+    plain = Prepared(chosen, owner, call, (), backend_for(chosen.provider.type), None)
+    if not (is_dry or replays):
+        plain = _armed(plain)
+    if request.chat is not None:
+        prepared = _turns(plain, request, sources, emit, replays=replays)
+    else:
+        prepared = _question(plain, request, sources, emit, replays=replays, is_dry=is_dry)
+    return prepared if is_dry or prepared.recorded is not None or prepared.keys else _armed(prepared)
+
+
+def _armed(prepared: Prepared) -> Prepared:
+    """The same with its keys, and a backend that begins to get ready."""
+    keys = usable_keys(prepared.route.provider)
+    worker.submit(prepared.backend.warm(prepared.call))
+    return replace(prepared, keys=keys)
+
+
+def _question(
+    plain: Prepared, request: Request, sources: Sources, emit: OnOutput, *, replays: bool, is_dry: bool
+) -> Prepared:
+    """A question by itself."""
     references = tuple(extract_patterns(request.prompt))
-    if not references:
-        return Prepared(chosen, owner, call, keys, backend, None)
-    wanted = pack_request(
+    prepared = plain
+    if references:
+        wanted = _wanted(plain.route, references, request, sources.root)
+        pack = sources.cache.peek(wanted) if is_dry else sources.cache.pack(wanted, _reading(emit))
+        slots_dir = sources.cache.slots_dir if wanted.keep else None
+        prepared = replace(plain, call=with_context(plain.call, pack, slots_dir, kept=wanted.keep), pack=pack)
+    if not (replays or plain.route.endpoint.replay):
+        return prepared
+    content = prepared.pack.content_hash if prepared.pack is not None and prepared.pack.files else ""
+    return _recalled(prepared, request, sources, content, replays=replays)
+
+
+def _turns(plain: Prepared, request: Request, sources: Sources, emit: OnOutput, *, replays: bool) -> Prepared:
+    """The next turn of a conversation: after the first line of turns that a recorded answer follows, else the last."""
+    assert request.chat is not None
+    prepared = plain
+    for before in sources.conversations.lines(request.chat, request.prompt, replays=replays):
+        prepared = _turn(plain, request, sources, before, emit, replays=replays)
+        if prepared.recorded is not None:
+            break
+    return prepared
+
+
+def _turn(
+    plain: Prepared,
+    request: Request,
+    sources: Sources,
+    before: tuple[StoredTurn, ...],
+    emit: OnOutput,
+    *,
+    replays: bool,
+) -> Prepared:
+    assert request.chat is not None
+    own = tuple(extract_patterns(request.prompt))
+    references = tuple(dict.fromkeys([ref for stored in before for ref in stored.turn.references] + [*own]))
+    wanted, pack, told = _wanted(plain.route, references, request, sources.root), None, NOTHING
+    if references:
+        said = [Told(stored.turn.context, stored.turn.sections) for stored in before]
+        pack, told = sources.teller.tell(said, wanted, _reading(emit))
+    talk = Talk(request.chat, before, own, told)
+    call = talk.call(plain.call, sources.cache.slots_dir if wanted.keep else None, kept=wanted.keep)
+    prepared = replace(plain, call=call, pack=pack, talk=talk)
+    return _recalled(prepared, request, sources, talk.content(), replays=replays)
+
+
+def _wanted(chosen: Route, references: tuple[str, ...], request: Request, root: Path) -> PackRequest:
+    return pack_request(
         references,
         root,
         chosen.endpoint,
@@ -84,9 +192,33 @@ def prepare(chosen: Route, request: Request, root: Path, cache: ContextCache, ow
         keep=request.enable_cache,
         renew=request.repack,
     )
-    pack = cache.pack(wanted, _reading(emit))
-    call = with_context(call, pack, cache.slots_dir if wanted.keep else None, kept=wanted.keep)
-    return Prepared(chosen, owner, call, keys, backend, pack)
+
+
+def _recalled(prepared: Prepared, request: Request, sources: Sources, content: str, *, replays: bool) -> Prepared:
+    """The same call with its key, and the answer that is recorded under it, if that is wanted."""
+    key = key_of(prepared.route, prepared.call, content, request.schema)
+    found = sources.replies.get(key) if replays else None
+    if found is not None and prepared.talk is not None:
+        found = _as_said(found, sources.conversations.next(prepared.talk, key))
+    if found is not None and not _fits(request, found):
+        found = None
+    return replace(prepared, key=key, recorded=found)
+
+
+def _as_said(found: Recorded, stored: StoredTurn | None) -> Recorded:
+    """The answer that the conversation has: another one of the same words may have renewed the record since."""
+    return found if stored is None else replace(found, output=stored.turn.answer, at=stored.turn.at)
+
+
+def _fits(request: Request, found: Recorded) -> bool:
+    """Whether a recorded answer still is of the shape that is asked for: a model's own checks may have changed."""
+    if request.schema is None:
+        return True
+    try:
+        request.schema.read(found.output)
+    except SchemaError:
+        return False
+    return True
 
 
 def _reading(emit: OnOutput) -> OnRead:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
+from datetime import datetime
 from itertools import groupby
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Self
 
 from ccw_magics.backends.base import Usage
 from ccw_magics.context.pack import PackHandle
@@ -57,6 +58,9 @@ class Reply:
         pack: What was sent along, without its text; None where nothing was.
         attempts: The tries it took, in order, the last one included.
         has_several_keys: Whether the provider has more than one key.
+        replayed_at: When the answer was first given, in UTC, where it is a recorded one; None for a new one.
+        chat: The conversation that it is a turn of; empty for none.
+        data: The answer as an object of the schema that was asked for; None without one, or where it does not fit.
         warnings: What went wrong beside the call, such as a journal that cannot be written.
         failure: The typed error of a call that failed; None for success.
     """
@@ -77,6 +81,9 @@ class Reply:
     pack: PackHandle | None = None
     attempts: tuple[Attempt, ...] = ()
     has_several_keys: bool = False
+    replayed_at: datetime | None = None
+    chat: str = ""
+    data: Any = field(default=None, repr=False)
     warnings: tuple[str, ...] = ()
     failure: CcwError | None = field(default=None, repr=False)
 
@@ -113,7 +120,7 @@ class Reply:
 
     def summary(self) -> str:
         """One line: endpoint, model, seconds, tokens, cost, files. The footer under an answer."""
-        parts = [self.endpoint, self.model, f"{self.duration_s:.1f} s", *self._tokens(), self._cost()]
+        parts = [self.endpoint, self.model, *self._account(), f"chat {self.chat}" if self.chat else ""]
         if self.has_several_keys and self.key:
             parts.append(f"key {self.key}")
         if self.retries:
@@ -147,6 +154,12 @@ class Reply:
     def _named(self, tried: Attempt) -> str:
         has_key = self.has_several_keys and tried.key and tried.endpoint == self.endpoint
         return f"{tried.endpoint}, key {tried.key}" if has_key else tried.endpoint
+
+    def _account(self) -> list[str]:
+        """Seconds, tokens and cost; of a recorded answer, when it was given."""
+        if self.replayed_at is not None:
+            return [f"replayed from {self.replayed_at.astimezone():%Y-%m-%d %H:%M}", "free"]
+        return [f"{self.duration_s:.1f} s", *self._tokens(), self._cost()]
 
     def _tokens(self) -> list[str]:
         if self.usage is None:

@@ -10,8 +10,10 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from ccw_magics.backends.base import Done, Usage
+from ccw_magics.backends.base import Done, ModelCall, Usage
+from ccw_magics.calls import tokens
 from ccw_magics.calls.budget import require_fit
+from ccw_magics.calls.estimate import answer_tokens, limit_of
 from ccw_magics.calls.hearing import hear, late_error
 from ccw_magics.calls.keys import Key, cooldown_s, ring
 from ccw_magics.calls.limits import Ticket, expected_output, learn_output, limiter
@@ -19,6 +21,7 @@ from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.progress import Progress
 from ccw_magics.calls.reply import Attempt
+from ccw_magics.calls.spending import Allowance
 from ccw_magics.calls.worker import OnOutput
 from ccw_magics.errors import CcwError, ProviderError
 
@@ -41,17 +44,26 @@ class Tries:
         prepared: The call.
         progress: Where the answer goes.
         emit: Told of each piece, and of each wait.
+        allowance: What may be spent.
         retry_cut: Whether to ask again where an answer broke off after a part of it was shown.
     """
 
-    def __init__(self, prepared: Prepared, progress: Progress, emit: OnOutput, *, retry_cut: bool = False) -> None:
+    def __init__(
+        self,
+        prepared: Prepared,
+        progress: Progress,
+        emit: OnOutput,
+        allowance: Allowance,
+        *,
+        retry_cut: bool = False,
+    ) -> None:
         self._prepared = prepared
         self._progress = progress
         self._emit = emit
+        self._allowance = allowance
         self._retry_cut = retry_cut
         self._settings = prepared.route.provider.advanced_settings
         self._ring = ring(prepared.owner)
-        self._output_owner = f"{prepared.owner}#{prepared.route.endpoint.id}"
         self._refused: set[str] = set()
         self._last_key_id: str | None = None
         self._retries = 0
@@ -162,7 +174,7 @@ class Tries:
 
     async def _ask(self, key: Key) -> None:
         prepared, progress = self._prepared, self._progress
-        call = replace(prepared.call, api_key=key.key or None)
+        call = replace(await self._allowed(), api_key=key.key or None)
         secrets = [*secrets_of(call), *(known.key for known in prepared.keys if known.key)]
         before = len(progress.ends)
         with await self._ticket() as ticket, self._ring.using(key) as use:
@@ -174,39 +186,46 @@ class Tries:
             finally:
                 end = progress.ends[-1] if len(progress.ends) > before else Done()
                 use.first_token_s, use.cost_usd = self._first_token_s(), end.cost_usd
-                self._settle(ticket, end.usage)
+                self._settle(ticket, call, end.usage)
 
     def _first_token_s(self) -> float | None:
         """Seconds from the asking, not from the request's begin: what a key is judged by."""
         since_start_s = self._progress.first_token_s
         return None if since_start_s is None else self._progress.started + since_start_s - self._began
 
+    async def _allowed(self) -> ModelCall:
+        """The call, where the budget has room for it."""
+        call, expected = self._prepared.call, expected_output(self._prepared.output_owner)
+        spent_usd = self._progress.spent_usd()
+        return await self._allowance.allow(self._prepared.backend, call, answer_tokens(call, expected), spent_usd)
+
     async def _ticket(self) -> Ticket:
         """Wait until the provider's limits allow one more request."""
         call, settings = self._prepared.call, self._settings
-        tokens = 0
+        needed = 0
         if settings.tpm is not None:
-            counted = await self._prepared.backend.count_tokens(call, f"{call.system}{call.text}")
-            said = call.params.get("max_completion_tokens") or call.params.get("max_tokens")
-            tokens = (counted or 0) + (said or expected_output(self._output_owner))
+            counted = await tokens.count(self._prepared.backend, call)
+            needed = (counted or 0) + (limit_of(call) or expected_output(self._prepared.output_owner))
         return await limiter(self._prepared.owner).acquire(
             rpm=settings.rpm,
             tpm=settings.tpm,
-            tokens=tokens,
+            tokens=needed,
             on_wait=lambda left_s, reason: self._emit("stderr", f"waiting {left_s:,.0f} s: {reason}"),
         )
 
     def _leaves(self, ticket: Ticket) -> None:
         """The request goes out: the first one starts the deadline, which holds for all tries together."""
         ticket.sent()
+        self._progress.has_left = True
         if self._deadline.when() is None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
 
-    def _settle(self, ticket: Ticket, usage: Usage | None) -> None:
+    def _settle(self, ticket: Ticket, call: ModelCall, usage: Usage | None) -> None:
         """Put what was really used in place of the estimate."""
         if ticket.sent_at is not None and usage is not None:
             ticket.settle(usage.input_tokens + usage.output_tokens)
-            learn_output(self._output_owner, usage.output_tokens)
+            learn_output(self._prepared.output_owner, usage.output_tokens)
+            tokens.learn(call, usage.input_tokens)
 
 
 async def rest(seconds: float) -> None:

@@ -8,15 +8,18 @@ from collections.abc import Iterator
 from copy import copy
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import Final
+from typing import Any, Final
 
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.progress import Progress
+from ccw_magics.calls.replay import done_again
 from ccw_magics.calls.reply import Attempt, Reply
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
+from ccw_magics.calls.spending import Allowance
 from ccw_magics.calls.worker import OnOutput
 from ccw_magics.errors import CallInterrupted, CcwError, ContextTooLarge, ProviderError, SecretMissing, ToolError
+from ccw_magics.journal import Recorded
 
 FALLS_BACK: Final = (ProviderError, ToolError, SecretMissing, ContextTooLarge)
 """Failures that another endpoint need not have."""
@@ -39,19 +42,27 @@ class Run:
 
     Attributes:
         request: What was asked.
+        allowance: What it may spend.
         progress: What has come.
         asked_at: When, in UTC.
         recording: Held by whoever records it.
         recorded: Its reply, once that is in the journal.
+        is_answered: Whether the answer is complete.
+        data: The answer as an object, where one was asked for.
+        warnings: What the user should know beside the answer.
     """
 
     request: Request
+    allowance: Allowance
     progress: Progress = field(default_factory=Progress)
     asked_at: datetime = field(default_factory=lambda: datetime.now(UTC))
     recording: threading.Lock = field(default_factory=threading.Lock)
     recorded: Reply | None = None
+    data: Any = None
+    warnings: list[str] = field(default_factory=list)
     _asked: list[_Asked] = field(default_factory=list)
-    _is_answered: bool = False
+    is_answered: bool = False
+    _replayed_at: datetime | None = None
 
     def endpoint_ids(self, emit: OnOutput) -> Iterator[str | None]:
         """Whom to ask, one after the other, until one answers; None is the default endpoint."""
@@ -76,9 +87,18 @@ class Run:
         """The call to the endpoint at hand is complete."""
         self._asked[-1].prepared = prepared
 
+    def is_replayed(self, answer: Recorded) -> None:
+        """The answer is a recorded one."""
+        self.progress.ends.append(done_again(answer))
+        self.progress.add(answer.output)
+        if self.request.schema is not None:
+            self.data = self.request.schema.read(answer.output)
+        self._replayed_at = answer.at
+        self.answered()
+
     def answered(self) -> None:
         """The answer is complete; what breaks off after that is no longer the request."""
-        self._is_answered = True
+        self.is_answered = True
 
     def failed(self, error: CcwError) -> None:
         """The endpoint at hand could not be asked, or did not answer."""
@@ -90,7 +110,7 @@ class Run:
 
     def broken_off(self, reason: BaseException) -> None:
         """The caller was interrupted, or what it called with the output raised something."""
-        if self._is_answered:
+        if self.is_answered:
             return
         is_interrupt = isinstance(reason, (KeyboardInterrupt, asyncio.CancelledError))
         at_hand = self._asked[-1] if self._asked else _Asked(self.request.endpoint_id or "")
@@ -110,6 +130,22 @@ class Run:
         """Who answered, or began to; where nobody did, who was asked first."""
         last = self._asked[-1]
         return last if last.error is None or self.progress.pieces else self._asked[0]
+
+    @property
+    def all_prepared(self) -> list[Prepared]:
+        """The calls to all who were asked, in order."""
+        return [asked.prepared for asked in self._asked if asked.prepared is not None]
+
+    def known_cost_usd(self) -> float | None:
+        """What it cost; None where something was sent and nobody said.
+
+        A provider that refused, with a status and no word of an answer, has billed nothing.
+        """
+        progress, error = self.progress, self._asked[-1].error
+        is_refused = isinstance(error, ProviderError) and error.status is not None and progress.first_token_s is None
+        if progress.ends:
+            return progress.total().cost_usd
+        return 0.0 if is_refused or not progress.has_left else None
 
     def reply(self) -> Reply:
         """What came of it; with an error that names what each fallback failed of, where all failed."""
@@ -132,6 +168,10 @@ class Run:
             pack=pack.handle() if pack is not None else None,
             attempts=tuple(progress.attempts),
             has_several_keys=asked.prepared is not None and len(asked.prepared.keys) > 1,
+            replayed_at=self._replayed_at,
+            chat=self.request.chat or "",
+            data=self.data if asked.error is None else None,
+            warnings=tuple(self.warnings),
             failure=self._failure(asked),
         )
 

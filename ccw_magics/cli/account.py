@@ -1,7 +1,8 @@
-"""The verbs about what was asked and what it cost: `history` and `stats`."""
+"""The verbs about what was asked, what it cost, and what it may cost: `history`, `stats` and `budget`."""
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from dataclasses import fields
@@ -15,7 +16,7 @@ from ccw_magics.cli.groups import ShowGroup
 from ccw_magics.errors import CcwError
 
 if TYPE_CHECKING:
-    from ccw_magics.cli.tree import Door
+    from ccw_magics.cli.door import Door
     from ccw_magics.journal import Call, Entry
 
 DEFAULT_LIMIT: Final = 100
@@ -134,6 +135,37 @@ def usage(door: Door, since: datetime | None, by: tuple[str, ...]) -> stats.Tabl
     table = stats.usage(door.workspace, since=since, by=by)
     _tell_trouble(door)
     return table
+
+
+def limit(text: str) -> float | None:
+    """Read a limit in US dollars: an amount, or `none`.
+
+    Raises:
+        click.BadParameter: It is neither.
+    """
+    if text.strip().lower() == "none":
+        return None
+    try:
+        amount = float(text.strip().lstrip("$"))
+    except ValueError:
+        amount = math.nan
+    if not 0 <= amount < math.inf:
+        raise click.BadParameter(f"{text!r} is no amount such as 0.50, nor `none`")
+    return amount
+
+
+@click.command("budget")
+@click.option("--per-day", metavar="USD", help="For all calls of this project in a day; `none` takes the limit away.")
+@click.option("--per-kernel", metavar="USD", help="For all calls of one kernel; `none` likewise.")
+@click.pass_obj
+def budget(door: Door, per_day: str | None, per_kernel: str | None) -> str:
+    """Show what was spent, and what may be; or set the limits."""
+    workspace = door.workspace
+    given = {"per_day_usd": per_day, "per_kernel_usd": per_kernel}
+    changes = {name: limit(text) for name, text in given.items() if text is not None}
+    if changes:
+        workspace.config.update_budget(changes)
+    return "\n".join(stats.spending(workspace))
 
 
 def _tell_trouble(door: Door) -> None:

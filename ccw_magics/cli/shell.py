@@ -11,10 +11,11 @@ import click
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
+from ccw_magics.cli.door import AskOptions
 from ccw_magics.cli.terminal import TerminalDisplay
-from ccw_magics.cli.tree import AskOptions, tree
+from ccw_magics.cli.tree import tree
 from ccw_magics.errors import CcwError
-from ccw_magics.stats import Table
+from ccw_magics.stats import Table, answers
 from ccw_magics.workspace import Workspace
 
 FAILED = 1
@@ -30,11 +31,20 @@ class ShellDoor:
         """The project of the current directory."""
         return Workspace()
 
+    @property
+    def chat_name(self) -> str:
+        """The conversation of the shell."""
+        return "shell"
+
+    def schema(self, text: str) -> object:
+        """The short form as it is: no Python type has a name here."""
+        return text
+
     def ask(self, request: Request, options: AskOptions) -> Reply:
-        """Stream the answer to standard output, everything else to standard error."""
+        """Stream the answer to standard output, everything else to standard error; a structured one when complete."""
         if options.out:
             raise click.UsageError("--out binds a name in a notebook; here, redirect the output")
-        view = TerminalDisplay()
+        view = TerminalDisplay(holds=request.schema is not None)
         executor = self.workspace.executor
         try:
             reply = executor.execute(request, view.add)
@@ -42,7 +52,7 @@ class ShellDoor:
             if executor.last_reply is not None:
                 view.finish(executor.last_reply)
             raise
-        view.finish(reply)
+        view.finish(reply, answers(reply.data) if options.table and reply.success else None)
         return reply.raise_for_error()
 
     def note(self, text: str) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from typing import Final
 
 from ccw_magics.calls.reply import Reply
+from ccw_magics.stats import Table
 
 REPEAT_S: Final = 15.0
 """Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
@@ -26,11 +27,15 @@ class TerminalDisplay:
 
     Args:
         footer: Whether to end with the line on what the call took.
+        holds: Whether to write the answer only when it is complete, so that parts of it that did not do are not seen.
         clock: Seconds that only go up.
     """
 
-    def __init__(self, *, footer: bool = True, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, *, footer: bool = True, holds: bool = False, clock: Callable[[], float] = time.monotonic
+    ) -> None:
         self._footer = footer
+        self._holds = holds
         self._clock = clock
         self._last = ""
         self._note_columns = 0
@@ -39,10 +44,8 @@ class TerminalDisplay:
     def add(self, kind: str, text: str) -> None:
         """Write a piece of the answer (`stdout`) or a note (`stderr`)."""
         if kind == "stdout":
-            self._clear_note()
-            self._last = text or self._last
-            sys.stdout.write(text)
-            sys.stdout.flush()
+            if not self._holds:
+                self._write(text)
         elif not sys.stderr.isatty():
             self._write_line(text)
         elif self._is_at_line_start() or not sys.stdout.isatty():
@@ -56,15 +59,28 @@ class TerminalDisplay:
     def tick(self) -> None:
         """Nothing is held back in a terminal."""
 
-    def finish(self, reply: Reply) -> None:
-        """End the line; then remarks and footer on standard error, since they are not part of the answer."""
+    def finish(self, reply: Reply, shown: Table | None = None) -> None:
+        """End the line; then remarks and footer on standard error, since they are not part of the answer.
+
+        Args:
+            reply: What came.
+            shown: What is shown of it instead of its text.
+        """
         self._clear_note()
+        if self._holds:
+            self._write(reply.output if shown is None else shown.text())
         if not self._is_at_line_start():
             sys.stdout.write("\n")
             sys.stdout.flush()
         lines = [*reply.remarks(), f"[{reply.summary()}]"] if self._footer else reply.remarks()
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
+
+    def _write(self, text: str) -> None:
+        self._clear_note()
+        self._last = text or self._last
+        sys.stdout.write(text)
+        sys.stdout.flush()
 
     def _is_at_line_start(self) -> bool:
         return not self._last or self._last.endswith("\n")

@@ -2,55 +2,24 @@
 
 from __future__ import annotations
 
-import keyword
 import sys
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING
 
 import click
 
 from ccw_magics import stats
 from ccw_magics.backends import local_model
 from ccw_magics.calls import worker
-from ccw_magics.calls.reply import Reply
-from ccw_magics.calls.request import Request
-from ccw_magics.cli.account import history, usage
+from ccw_magics.cli.account import budget, history, usage
+from ccw_magics.cli.ask import ask
+from ccw_magics.cli.chats import chat
 from ccw_magics.cli.groups import ShowGroup
 from ccw_magics.context.pack import readable_size
 from ccw_magics.errors import CcwError, ConfigError
-from ccw_magics.workspace import Workspace
 
-
-@dataclass(frozen=True)
-class AskOptions:
-    """How a reply is to be shown, which the door decides.
-
-    Attributes:
-        raw: As plain text, not as rendered Markdown.
-        out: The name that the reply is bound to in the notebook, or None.
-    """
-
-    raw: bool = False
-    out: str | None = None
-
-
-class Door(Protocol):
-    """Where verbs come from and results go: a shell or a notebook."""
-
-    @property
-    def workspace(self) -> Workspace:
-        """The project at hand."""
-        ...
-
-    def ask(self, request: Request, options: AskOptions) -> Reply:
-        """Run a request and show the reply as it comes; raise its error if it failed."""
-        ...
-
-    def note(self, text: str) -> None:
-        """Show a line of progress."""
-        ...
+if TYPE_CHECKING:
+    from ccw_magics.cli.door import Door
+    from ccw_magics.workspace import Workspace
 
 
 _CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -62,8 +31,8 @@ def tree() -> None:
     """Ask a language model about your project: @ references bring files along."""
 
 
-tree.add_command(history)
-tree.add_command(usage)
+for verb in (ask, chat, history, usage, budget):
+    tree.add_command(verb)
 
 
 @tree.command()
@@ -199,6 +168,18 @@ def clean_cache(door: Door) -> str:
     return f"forgotten: {_packs(door.workspace.cache.cleanup())}"
 
 
+@cache.command("replies")
+@click.option("--clear", is_flag=True, help="Forget them.")
+@click.pass_obj
+def recorded_replies(door: Door, *, clear: bool) -> str:
+    """Count the answers that are recorded for replay, of all projects."""
+    replies = door.workspace.executor.replies
+    if clear:
+        return f"forgotten: {_count(replies.clear(), 'recorded answer')}, of all projects"
+    status = replies.status()
+    return f"{_count(status.replies, 'recorded answer')}, {readable_size(status.size_bytes)}"
+
+
 def _cache_summary(workspace: Workspace) -> str:
     status = workspace.cache.status()
     used, limit = readable_size(status.size_bytes), readable_size(status.max_bytes)
@@ -206,7 +187,11 @@ def _cache_summary(workspace: Workspace) -> str:
 
 
 def _packs(count: int) -> str:
-    return "1 pack" if count == 1 else f"{count} packs"
+    return _count(count, "pack")
+
+
+def _count(count: int, what: str) -> str:
+    return f"1 {what}" if count == 1 else f"{count:,} {what}s"
 
 
 def _no_such_pack(session_id: str) -> CcwError:
@@ -226,81 +211,3 @@ def install(door: Door) -> str:
         lambda emit: local_model.fetch(lambda note: emit("stderr", note)), lambda _, note: door.note(note), lambda: None
     )
     return f"the embedded model is at {path}"
-
-
-def _directories(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
-    return tuple(Path(part).expanduser() for value in values for part in value.split(",") if part)
-
-
-_ASK_OPTIONS: tuple[Callable[[Any], Any], ...] = (
-    click.argument("endpoint_id", metavar="[ENDPOINT]", required=False),
-    click.option("-p", "--prompt", help="The question; in a cell, its body."),
-    click.option("--model", metavar="ID", help="The endpoint's id, as CCW's users type it."),
-    click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
-    click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
-    click.option("--no-cache", is_flag=True, help="Pack the files for this call alone and keep nothing."),
-    click.option("--repack", is_flag=True, help="Drop the kept pack first and lay the files out anew."),
-    click.option("--cd", metavar="DIR", type=click.Path(path_type=Path), help="Where relative references start."),
-    click.option(
-        "--include-dirs",
-        "--includeDirs",
-        metavar="DIR[,DIR]",
-        multiple=True,
-        callback=_directories,
-        help="Directories outside the project that references may reach.",
-    ),
-    click.option("--system", metavar="TEXT", default="", help="The system prompt."),
-    click.option("--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest answer, up to 2."),
-    click.option("--max-tokens", type=click.IntRange(min=1), help="Limit of the answer, in tokens."),
-    click.option("--no-stream", is_flag=True, help="Show the answer when it is complete."),
-    click.option("--retry-cut", is_flag=True, help="Ask again where an answer breaks off that was shown in part."),
-    click.option("--raw", is_flag=True, help="Notebook: plain text, not rendered Markdown."),
-    click.option("-o", "--out", metavar="NAME", help="Notebook: bind the Reply to this name."),
-)
-
-
-def _ask_options(command: Callable[..., Any]) -> Callable[..., Any]:
-    for option in reversed(_ASK_OPTIONS):
-        command = option(command)
-    return command
-
-
-@tree.command("cli")
-@_ask_options
-@click.pass_obj
-def ask(door: Door, /, endpoint_id: str | None, **options: Any) -> Reply:
-    """Ask an endpoint; @ references in the question bring files along."""
-    named = {name for name in (endpoint_id, options["model"]) if name}
-    if len(named) > 1:
-        raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
-    if not (options["prompt"] or "").strip():
-        raise click.UsageError('there is no question: -p "..." asks one')
-    params = {name: options[name] for name in ("temperature", "max_tokens") if options[name] is not None}
-    request = Request(
-        prompt=options["prompt"],
-        endpoint_id=next(iter(named), None),
-        cwd=_directory(options["cd"]),
-        include_dirs=options["include_dirs"],
-        enable_cache=False if options["no_cache"] else None,
-        repack=options["repack"],
-        system=options["system"],
-        stream=not options["no_stream"],
-        retry_cut=options["retry_cut"],
-        params=params,
-    )
-    return door.ask(request, AskOptions(raw=options["raw"], out=_name(options["out"])))
-
-
-def _directory(path: Path | None) -> Path | None:
-    if path is None:
-        return None
-    directory = path.expanduser()
-    if not directory.is_dir():
-        raise click.UsageError(f"--cd: no such directory: {path}")
-    return directory.resolve()
-
-
-def _name(out: str | None) -> str | None:
-    if out is not None and (not out.isidentifier() or keyword.iskeyword(out)):
-        raise click.UsageError(f"--out: not a Python name: {out}")
-    return out

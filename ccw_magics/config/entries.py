@@ -14,7 +14,7 @@ from pydantic import BaseModel
 
 from ccw_magics.config import configfile
 from ccw_magics.config.credentials import REVEAL
-from ccw_magics.config.models import Endpoint, GlobalCacheSettings, Provider
+from ccw_magics.config.models import Endpoint, Provider
 from ccw_magics.errors import ConfigError
 
 Entry = dict[str, Any]
@@ -124,13 +124,19 @@ def changed(model: type[EntryT], entry: Entry, given: EntryT | Mapping[str, Any]
     return {**merged, "updatedAt": now_iso()}
 
 
-def changed_settings(entry: Entry, given: GlobalCacheSettings | Mapping[str, Any]) -> Entry:
-    """Return the global cache settings with changes; None puts a default back.
+def changed_settings(kind: type[BaseModel], entry: Entry, given: BaseModel | Mapping[str, Any], place: str) -> Entry:
+    """Return settings that stand once in the file with changes; None puts a default back.
+
+    Args:
+        kind: Their model.
+        entry: What the file has.
+        given: The changes: a model, or a mapping.
+        place: The field's name in the file, for errors.
 
     Raises:
         ConfigError: The result is not of the right shape.
     """
-    changes = given_fields(GlobalCacheSettings, given)
-    wanted = {**canonical(GlobalCacheSettings, entry), **changes}
-    fields = _dump(configfile.validate(GlobalCacheSettings, _without_none(wanted), "globalCacheSettings: "))
+    changes = given_fields(kind, given)
+    wanted = {**canonical(kind, entry), **changes}
+    fields = _dump(configfile.validate(kind, _without_none(wanted), f"{place}: "))
     return {key: fields[key] if key in changes else value for key, value in wanted.items() if value is not None}

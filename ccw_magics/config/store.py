@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
+
+from pydantic import BaseModel
 
 from ccw_magics.config import configfile, entries, trust
 from ccw_magics.config.document import ConfigDocument, empty
 from ccw_magics.config.lookup import endpoint_not_found, find, index_of, provider_not_found, require_provider
-from ccw_magics.config.models import LOCAL_ID, Config, Endpoint, GlobalCacheSettings, Provider
+from ccw_magics.config.models import LOCAL_ID, Budget, Config, Endpoint, GlobalCacheSettings, Provider
 from ccw_magics.config.resolution import resolved
 from ccw_magics.errors import ConfigError, EndpointNotFound, ProviderNotFound
 
@@ -18,6 +20,7 @@ CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
 """The file below a project's root; the name and place are CCW's."""
 
 _README = "README.md"
+Settings = TypeVar("Settings", GlobalCacheSettings, Budget)
 
 
 class ConfigStore:
@@ -241,11 +244,20 @@ class ConfigStore:
         Raises:
             ConfigError: The result is not of the right shape, or the file cannot be written.
         """
+        return self._update_settings(GlobalCacheSettings, "globalCacheSettings", changes)
 
-        def edit(data: entries.Entry, _config: Config) -> GlobalCacheSettings:
-            entry = entries.changed_settings(data.get("globalCacheSettings", {}), changes)
-            data["globalCacheSettings"] = entry
-            return configfile.validate(GlobalCacheSettings, entry)
+    def update_budget(self, changes: Mapping[str, Any]) -> Budget:
+        """Change what calls may cost: `per_kernel_usd`, `per_day_usd`; None takes a limit away.
+
+        Raises:
+            ConfigError: The result is not of the right shape, or the file cannot be written.
+        """
+        return self._update_settings(Budget, "budget", changes)
+
+    def _update_settings(self, kind: type[Settings], place: str, changes: BaseModel | Mapping[str, Any]) -> Settings:
+        def edit(data: entries.Entry, _config: Config) -> Settings:
+            data[place] = entries.changed_settings(kind, data.get(place, {}), changes, place)
+            return configfile.validate(kind, data[place])
 
         return self._document.change(edit)
 

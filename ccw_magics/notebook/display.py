@@ -45,17 +45,23 @@ class ReplyDisplay(Protocol):
         """Show the rest, and the footer."""
 
 
-def reply_display(shell: InteractiveShell, *, raw: bool) -> ReplyDisplay:
-    """The display for this front end: Markdown in a kernel, plain text in a terminal or with `--raw`."""
+def reply_display(shell: InteractiveShell, *, raw: bool, is_data: bool = False) -> ReplyDisplay:
+    """The display for this front end: Markdown in a kernel, plain text in a terminal or with `--raw`.
+
+    Args:
+        shell: The kernel's, or the terminal's.
+        raw: Whether plain text is wanted.
+        is_data: Whether the answer is JSON.
+    """
     if not hasattr(shell, "kernel"):
         return TerminalDisplay(footer=False)  # the reply's repr follows as `Out[n]`
-    return NotebookDisplay(raw=raw)
+    return NotebookDisplay(raw=raw, is_data=is_data)
 
 
 def show_again(reply: Reply) -> None:
     """Show a reply in a kernel that is there already: what came of the answer, the error, the footer."""
     if reply.output or reply.success:
-        display(_Answer(reply.output, ""))
+        display(_content(reply, is_data=reply.data is not None))
     if reply.failure is not None:
         display(_Error(reply))
     display(_Footer(reply))
@@ -71,10 +77,12 @@ class NotebookDisplay:
 
     Args:
         raw: Show the answer as plain text instead of Markdown.
+        is_data: The answer is JSON, which Markdown is to leave as it is.
     """
 
-    def __init__(self, *, raw: bool = False) -> None:
+    def __init__(self, *, raw: bool = False, is_data: bool = False) -> None:
         self._raw = raw
+        self._is_data = is_data
         self._pieces: list[str] = []
         self._size = 0
         self._note = ""
@@ -109,14 +117,19 @@ class NotebookDisplay:
         """Show all of the answer without notes, or parts of earlier tries, then the footer."""
         if "".join(self._pieces) != reply.output:
             self._pieces, self._stale = [reply.output], True
-        if self._note or self._stale:
+        if is_table(reply.data):
+            self._note = ""
+            self._put(reply.data)
+        elif self._note or self._stale:
             self._note = ""
             self._show()
         display(_Footer(reply))
 
     def _show(self) -> None:
         text = "".join(self._pieces)
-        content = _Plain(text + self._note) if self._raw else _Answer(text, self._note)
+        self._put(_Plain(text + self._note) if self._raw else _Answer(text, self._note, is_data=self._is_data))
+
+    def _put(self, content: object) -> None:
         if self._handle is None:
             self._handle = display(content, display_id=True)
         else:
@@ -125,16 +138,27 @@ class NotebookDisplay:
         self._due_at = time.monotonic() + interval_s(self._size)
 
 
-class _Answer:
-    """Markdown for a notebook; as plain text, the answer alone."""
+def is_table(data: object) -> bool:
+    """Whether a reply's data is shown instead of its text: a DataFrame, which only `--table` makes."""
+    return hasattr(data, "to_html")
 
-    def __init__(self, text: str, note: str) -> None:
+
+def _content(reply: Reply, *, is_data: bool) -> object:
+    return reply.data if is_table(reply.data) else _Answer(reply.output, "", is_data=is_data)
+
+
+class _Answer:
+    """Markdown for a notebook, JSON in a fence; as plain text, the answer alone."""
+
+    def __init__(self, text: str, note: str, *, is_data: bool = False) -> None:
         self._text = text
         self._note = note
+        self._is_data = is_data
 
     def _repr_mimebundle_(self, **_: object) -> dict[str, str]:
         note = f"\n\n*{self._note}*" if self._note else ""
-        return {"text/markdown": self._text + note, "text/plain": self._text or self._note}
+        text = f"```json\n{self._text}\n```" if self._is_data and self._text else self._text
+        return {"text/markdown": text + note, "text/plain": self._text or self._note}
 
 
 class _Error:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 import click
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
-from ccw_magics.cli.tree import AskOptions, tree
+from ccw_magics.cli.door import AskOptions
+from ccw_magics.cli.tree import tree
 from ccw_magics.config.models import RESERVED_VERBS
 from ccw_magics.errors import CcwError
 from ccw_magics.notebook.display import ReplyDisplay, error_text, reply_display, show_again
 from ccw_magics.notebook.interrupted import Interrupted
+from ccw_magics.notebook.names import notebook_name, schema_named
 from ccw_magics.stats import Table
 from ccw_magics.workspace import Workspace
 
@@ -84,15 +87,27 @@ class NotebookDoor:
 
     def ask(self, request: Request, options: AskOptions) -> Reply:
         """Run a request with the answer shown as it comes; raises the reply's error, so that Run All stops."""
-        view, executor = reply_display(self._shell, raw=options.raw), self.workspace.executor
+        executor = self.workspace.executor
+        view = reply_display(self._shell, raw=options.raw, is_data=request.schema is not None)
         try:
             reply = executor.execute(request, view.add, view.tick)
+            if options.table and reply.success:
+                reply = self._tabled(reply)
             self._bind(reply, options, view, raises=not reply.success)
         except KeyboardInterrupt:
             if executor.last_reply is not None:
                 self._bind(executor.last_reply, options, view, raises=True)
             raise
         return reply.raise_for_error()
+
+    @property
+    def chat_name(self) -> str:
+        """The notebook's own conversation: its path in the project, where the front end tells it."""
+        return notebook_name(self._shell.user_ns, self.workspace.root)
+
+    def schema(self, text: str) -> object:
+        """The type that goes by a name in the notebook, or the short form itself."""
+        return schema_named(text, self._shell.user_ns)
 
     def note(self, text: str) -> None:
         """Print a line of a verb's own."""
@@ -108,6 +123,12 @@ class NotebookDoor:
             self._shell.displayhook.update_user_ns(reply)
         if view.has_shown or reply.success or reply.output:
             view.finish(reply)
+
+    def _tabled(self, reply: Reply) -> Reply:
+        from ccw_magics.notebook.frame import ReadableFrame
+        from ccw_magics.stats import answers_frame
+
+        return replace(reply, data=ReadableFrame(answers_frame(reply.data)))
 
     def _draw(self, frame: pd.DataFrame) -> None:
         """Show a chart above the table, where matplotlib is installed, and pictures can be shown."""

@@ -27,13 +27,13 @@ _HASH_CHARS: Final = 12
 _FORMATS: Final[dict[str, Callable[[Any], str]]] = {
     "size_bytes": readable_size,
     "day": _day,
-    **dict.fromkeys(("at", "created_at", "used_at", "expires_at"), _local_time),
-    **dict.fromkeys(("reused", "cached_share"), "{:.0%}".format),
-    **dict.fromkeys(("cost_usd", "uncached_cost_usd", "saved_usd"), readable_usd),
+    **dict.fromkeys(("at", "created_at", "updated_at", "used_at", "expires_at"), _local_time),
+    **dict.fromkeys(("reused", "cached_share", "window_share"), "{:.0%}".format),
+    **dict.fromkeys(("cost_usd", "uncached_cost_usd", "saved_usd", "cold_usd", "cached_usd"), readable_usd),
     **dict.fromkeys(("duration_s", "first_token_s"), "{:.1f} s".format),
     **dict.fromkeys(("prompt_hash", "pack_hash"), lambda text: text[:_HASH_CHARS]),
     **dict.fromkeys(
-        ("tokens_estimate", "changes", "input_tokens", "cached_tokens", "written_tokens", "output_tokens"),
+        ("tokens", "tokens_estimate", "changes", "input_tokens", "cached_tokens", "written_tokens", "output_tokens"),
         "{:,}".format,
     ),
 }

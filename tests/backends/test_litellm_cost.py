@@ -142,6 +142,36 @@ def test_a_call_costs_what_the_provider_has_published(
     assert end.uncached_cost_usd == pytest.approx(uncached_musd / M)
 
 
+def price(kind: str, model: str, usage: Usage | None, ttl: str = "5m") -> float | None:
+    assert usage is not None
+    return asyncio.run(LiteLLMBackend().price_usd(ModelCall(kind, model, "Hi", provider_ttl=ttl), usage))
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
+@pytest.mark.parametrize(("kind", "model", "usage", "cost_musd", "uncached_musd"), TABLE)
+def test_a_price_before_the_call_is_the_cost_after_it(
+    wire: WireServer, kind: str, model: str, usage: Any, cost_musd: float, uncached_musd: float, stream: bool
+) -> None:
+    kept = usage.get("cache_creation", {}) if isinstance(usage, dict) else {}
+    if kept.get("ephemeral_5m_input_tokens") and kept.get("ephemeral_1h_input_tokens"):
+        pytest.skip("a call asks for one time to keep what is written")
+    ttl = "1h" if kept.get("ephemeral_1h_input_tokens") else "5m"
+    wire.answers(answer_of(usage, stream=stream))
+    end = done(kind, model, wire, stream=stream, ttl=ttl)
+    assert price(kind, model, end.usage, ttl) == pytest.approx(end.cost_usd) == pytest.approx(cost_musd / M)
+    assert end.usage is not None
+    uncached = Usage(end.usage.input_tokens, output_tokens=end.usage.output_tokens)
+    assert price(kind, model, uncached) == pytest.approx(uncached_musd / M)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("openai", "house-model"), ("anthropic", "claude-unheard-of"), ("custom", "gpt-4o"), ("ollama", "llama3")],
+)
+def test_an_unknown_price_is_unknown_before_the_call_too(kind: str, model: str) -> None:
+    assert price(kind, model, Usage(1000, 100, 0, 50)) is None
+
+
 @pytest.mark.parametrize("stream", [True, False], ids=["streamed", "whole"])
 @pytest.mark.parametrize(("ttl", "factor"), [("5m", 1.25), ("1h", 2.0)])
 def test_what_was_written_is_priced_by_how_long_it_was_to_be_kept(

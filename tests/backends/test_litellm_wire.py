@@ -9,67 +9,16 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from wire_calls import CASES, FAMILIES, KEY, ask, call_to, text_of
 from wire_faults import http_date, swallowing
 from wire_server import Answer, WireServer
 
-from ccw_magics.backends.base import Done, Event, ModelCall, Note, Text
+from ccw_magics.backends.base import Done, Note, Text
 from ccw_magics.backends.litellm_backend import LiteLLMBackend
-from ccw_magics.config.credentials import Secret
-from ccw_magics.errors import CcwError, ProviderError
+from ccw_magics.errors import ProviderError
 
-KEY = "sk-canary-0123456789abcdef"
-FAMILIES = {
-    "openai": ("gpt-4o", "/v1"),
-    "custom": ("house-model", "/v1"),
-    "azure": ("gpt-4o", ""),
-    "mistral": ("mistral-small-latest", "/v1"),
-    "deepseek": ("deepseek-chat", ""),
-    "anthropic": ("claude-sonnet-4-5", ""),
-    "google": ("gemini-2.5-flash", ""),
-    "ollama": ("llama3", ""),
-    "xai": ("grok-4", "/v1"),
-}
-CASES = [
-    pytest.param(kind, stream, id=f"{kind}, {'streamed' if stream else 'whole'}")
-    for kind in FAMILIES
-    for stream in (True, False)
-]
 STATUSES = (400, 401, 402, 403, 404, 408, 409, 413, 418, 422, 429, 500, 502, 503, 504, 520, 529)
 RETRYABLE = {408, 409, 429, 500, 502, 503, 504, 520, 529}
-
-
-def call_to(kind: str, url: str, **settings: Any) -> ModelCall:
-    model, suffix = FAMILIES[kind]
-    version = {"api_version": "2024-02-01"} if kind == "azure" else {}
-    return ModelCall(
-        kind, model, "Hi", api_key=Secret(KEY), api_base=f"{url}{suffix}", timeout_s=20.0, **{**version, **settings}
-    )
-
-
-async def events_of(backend: LiteLLMBackend, call: ModelCall) -> list[Event]:
-    return [event async for event in backend.stream(call)]
-
-
-def ask(*calls: ModelCall) -> list[Any]:
-    """The events of each call in turn, or its error."""
-
-    async def all_of_them() -> list[Any]:
-        backend, outcomes = LiteLLMBackend(), []
-        try:
-            for call in calls:
-                try:
-                    outcomes.append(await events_of(backend, call))
-                except CcwError as error:
-                    outcomes.append(error)
-            return outcomes
-        finally:
-            await backend.aclose()
-
-    return asyncio.run(all_of_them())
-
-
-def text_of(events: list[Event]) -> str:
-    return "".join(event.text for event in events if isinstance(event, Text))
 
 
 @pytest.mark.parametrize(("kind", "stream"), CASES)

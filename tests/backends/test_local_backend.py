@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 import subprocess
 import sys
 import time
@@ -13,12 +14,47 @@ from typing import Any
 
 import pytest
 
-from ccw_magics.backends import local_backend, local_model, local_process
-from ccw_magics.backends.base import Done, Event, ModelCall, Note, Sent, Text, Usage
+from ccw_magics.backends import local_backend, local_model, local_process, local_request
+from ccw_magics.backends.base import (
+    SEPARATOR,
+    AnswerSchema,
+    Done,
+    Event,
+    Exchange,
+    ModelCall,
+    Note,
+    Sent,
+    Text,
+    Usage,
+)
 from ccw_magics.backends.local_backend import LocalBackend
 from ccw_magics.errors import CcwError, ConfigError, ContextTooLarge, ProviderError, ToolError
 
 USAGE = {"prompt_tokens": 20, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 15}}
+SCHEMA = AnswerSchema(
+    "bug",
+    {
+        "type": "object",
+        "properties": {
+            "title": {"type": "string", "maxLength": 60},
+            "level": {"type": "string", "enum": ["high", "low"]},
+            "when": {"anyOf": [{"type": "string", "format": "date"}, {"type": "null"}]},
+            "tags": {"type": "array", "items": {"type": "string", "maxLength": 20}, "maxItems": 2},
+            "where": {"$ref": "#/$defs/Where"},
+        },
+        "required": ["title", "level", "when", "tags", "where"],
+        "additionalProperties": False,
+        "$defs": {
+            "Where": {
+                "type": "object",
+                "properties": {"line": {"type": "integer"}, "file": {"type": "string", "maxLength": 20}},
+                "required": ["line"],
+                "additionalProperties": False,
+            }
+        },
+    },
+    is_strict=False,
+)
 LAST = json.dumps({"choices": [], "usage": USAGE})
 
 
@@ -175,16 +211,61 @@ class TestWithoutModel:
             {"role": "system", "content": "be brief"},
             {"role": "user", "content": f"BODY\n{LAST}"},
         ]
-        assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 1, local_backend.MAX_ANSWER_TOKENS)
-        assert local_backend._body(asked)["messages"][1]["content"] == f"files\n\n---\n\n{asked.prompt}"
+        assert (body["temperature"], body["seed"], body["max_tokens"]) == (0.5, 1, local_request.MAX_ANSWER_TOKENS)
+        assert local_request.body(asked)["messages"][1]["content"] == f"files\n\n---\n\n{asked.prompt}"
 
     def test_another_model_is_asked_as_it_is(self, stand_in: Path) -> None:
-        body = local_backend._body(call("hi", stand_in))
+        body = local_request.body(call("hi", stand_in))
         assert body["messages"] == [{"role": "user", "content": "hi"}]
         assert "temperature" not in body
 
+    def test_a_conversation_is_asked_turn_by_turn(self) -> None:
+        asked = call("Two?", blocks=("files",), tail="news", turns=(Exchange("One?", "I."),), system="mine")
+        assert local_request.body(asked)["messages"] == [
+            {"role": "system", "content": "mine"},
+            {"role": "user", "content": f"files{SEPARATOR}One?"},
+            {"role": "assistant", "content": "I."},
+            {"role": "user", "content": f"news{SEPARATOR}Two?"},
+        ]
+
+    def test_a_schema_is_asked_for_whatever_the_parameters_say(self) -> None:
+        schema = AnswerSchema("shape", {"type": "object", "properties": {}}, is_strict=False)
+        body = local_request.body(call("hi", schema=schema, params={"response_format": {"type": "text"}}))
+        assert body["response_format"]["type"] == "json_schema"
+        assert body["response_format"]["json_schema"]["schema"] == {"type": "object", "properties": {}}
+        assert "response_format" not in local_request.body(call("hi"))
+
+    @pytest.mark.parametrize("is_kept", [True, False])
+    def test_the_next_turn_begins_with_all_that_is_kept_of_this_one(self, is_kept: bool) -> None:
+        blocks = ("x" * 3000,)
+        now = call("y" * 3000, blocks=blocks, is_kept=is_kept)
+        following = call("next", blocks=blocks, turns=(Exchange("y" * 3000, "I."),), is_kept=is_kept)
+        kept, shared = local_request.prefix(now).kept_bytes, 6000 if is_kept else 3000
+        assert shared - 256 < kept <= shared + 256
+        assert local_request.prefix(following).shared_bytes(local_request.prefix(now)) > 5800
+        assert local_request.prefix(following).kept_bytes > 5800
+
+    @pytest.mark.parametrize(
+        ("params", "longest"),
+        [
+            ({}, local_request.MAX_ANSWER_TOKENS),
+            ({"max_tokens": 7}, 7),
+            ({"max_tokens": -1}, local_process.CONTEXT_TOKENS),
+        ],
+    )
+    def test_what_it_says_of_itself(self, params: Mapping[str, Any], longest: int) -> None:
+        async def said() -> tuple[object, ...]:
+            backend, asked = LocalBackend(), call("hi", params=params)
+            return (
+                await backend.max_output_tokens(asked),
+                await backend.price_usd(asked, Usage(10, 0, 0, 10)),
+                await backend.has_schema_mode(asked),
+            )
+
+        assert asyncio.run(said()) == (longest, 0.0, True)
+
     def test_only_what_the_caller_left_open_is_set_for_the_default_model(self) -> None:
-        body = local_backend._body(call("hi", system="mine", params={"temperature": 0.9}))
+        body = local_request.body(call("hi", system="mine", params={"temperature": 0.9}))
         assert (body["temperature"], body["repeat_penalty"]) == (0.9, 1.1)
         assert body["messages"][0] == {"role": "system", "content": "mine"}
 
@@ -253,6 +334,33 @@ class TestWithModel:
         assert 0 < usage.output_tokens <= 24
         _, again = done_of(second)
         assert again.cached_input_tokens > 0.9 * again.input_tokens
+
+    def test_a_conversation_finds_what_it_said_before(self, embedded_model: Path) -> None:
+        turns: tuple[Exchange, ...] = ()
+        shares: list[float] = []
+        answers: list[str] = []
+        for prompt in ("My name is Mathilde. What is the harbour called?", "Which tool is it?", "What is my name?"):
+            asked = call(prompt, blocks=(self.CONTEXT,), turns=turns, is_kept=True, params={"max_tokens": 24})
+            events = ask(asked)
+            _, usage = done_of(events)
+            shares.append(usage.cached_input_tokens / usage.input_tokens)
+            answers.append(text_of(events))
+            turns = (*turns, Exchange(prompt, answers[-1]))
+        assert min(shares[1:]) > 0.8
+        assert "Math" in answers[-1]
+
+    @pytest.mark.parametrize("stream", [True, False])
+    def test_an_answer_has_the_shape_that_was_asked_for(self, embedded_model: Path, stream: bool) -> None:
+        prompt = "Describe this: on 2024-05-03 the parser crashed in line 12. It is bad."
+        events = ask(call(prompt, schema=SCHEMA, stream=stream, params={"max_tokens": 300}))
+        found = json.loads(text_of(events))
+        assert list(found) == ["title", "level", "when", "tags", "where"]
+        assert isinstance(found["title"], str)
+        assert found["level"] in {"high", "low"}
+        assert found["when"] is None or re.fullmatch(r"\d{4}-\d\d-\d\d", found["when"])
+        assert len(found["tags"]) <= 2
+        assert isinstance(found["where"]["line"], int)
+        assert not events[-1].is_cut
 
     def test_too_much_is_refused_with_the_figures(self, embedded_model: Path) -> None:
         asked = call("Why?", blocks=(self.CONTEXT * 40,))

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import pytest
+from wire_calls import ask, text_of
 from wire_server import Answer, Received, WireServer
 
 from ccw_magics import Workspace
-from ccw_magics.backends.base import Usage
+from ccw_magics.backends.base import AnswerSchema, Exchange, ModelCall, Usage
 from ccw_magics.calls.reply import Reply
+from ccw_magics.config.credentials import Secret
 from ccw_magics.errors import ContextTooLarge, ProviderError
 
 KEY = "sk-7Qw9Zx4Lr2Tb8VnKd5Hm3Gy6Pc1Rf"
@@ -353,6 +356,42 @@ def test_llama_cpp_refuses_what_does_not_fit(workspace: Workspace, llama: LlamaS
     reply = _hosted(workspace, llama, kind)("word " * 10_000, stream=stream)
     assert isinstance(reply.failure, ContextTooLarge)
     assert reply.output == ""
+
+
+def _told(llama: LlamaServer, kind: str, prompt: str, **settings: Any) -> tuple[str, Usage]:
+    """What the server answers to a call, and the usage."""
+    call = ModelCall(kind, "smollm2", prompt, api_key=Secret(llama.key), api_base=f"{llama.url}/v1", **settings)
+    (events,) = ask(call)
+    assert events[-1].usage is not None
+    return text_of(events), events[-1].usage
+
+
+@pytest.mark.embedded
+@LLAMA_KINDS
+@STREAMED
+def test_llama_cpp_finds_the_turns_before(llama: LlamaServer, kind: str, stream: bool) -> None:
+    settings = {"blocks": (f"({kind}, {stream}, in turns) {QUESTION}",), "params": {"max_tokens": 16}, "stream": stream}
+    answer, _ = _told(llama, kind, "Which animal jumps?", is_kept=True, **settings)
+    turns = (Exchange("Which animal jumps?", answer),)
+    _, usage = _told(llama, kind, "Over which one?", turns=turns, is_kept=True, **settings)
+    assert usage.cached_input_tokens > 0.8 * usage.input_tokens
+
+
+@pytest.mark.embedded
+@LLAMA_KINDS
+@STREAMED
+def test_llama_cpp_keeps_to_a_schema(llama: LlamaServer, kind: str, stream: bool) -> None:
+    shape = {
+        "type": "object",
+        "properties": {"animal": {"type": "string", "enum": ["fox", "dog"]}, "is_quick": {"type": "boolean"}},
+        "required": ["animal", "is_quick"],
+        "additionalProperties": False,
+    }
+    schema = AnswerSchema("animal", shape, is_strict=True)
+    text, _ = _told(llama, kind, "Which animal jumps?", schema=schema, stream=stream, params={"max_tokens": 64})
+    found = json.loads(text)
+    assert found["animal"] in {"fox", "dog"}
+    assert isinstance(found["is_quick"], bool)
 
 
 @pytest.mark.embedded

@@ -1,0 +1,166 @@
+"""Named conversations: which turns stand before a question, what is new in the files, and how the next turn is kept.
+
+The context goes out once, in the first turn's message; what changed in the files since is said in the newest one. So
+nothing that was sent ever changes, and the provider finds the whole talk in its cache.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from ccw_magics.backends.base import Exchange, ModelCall, joined
+from ccw_magics.context.told import Told
+from ccw_magics.journal import Chats, StoredTurn, Turn
+
+NOTHING: Told = Told(b"", "[]")
+
+
+@dataclass(frozen=True)
+class Talk:
+    """Where a question stands in a conversation.
+
+    Attributes:
+        name: The conversation's.
+        before: The turns before it.
+        references: Its own `@` references.
+        told: What its message brings of the files.
+    """
+
+    name: str
+    before: tuple[StoredTurn, ...]
+    references: tuple[str, ...]
+    told: Told
+
+    @property
+    def parent_id(self) -> int | None:
+        """The turn before; None for the first."""
+        return self.before[-1].id if self.before else None
+
+    def call(self, call: ModelCall, slots_dir: Path | None, *, kept: bool) -> ModelCall:
+        """The call in its place in the conversation.
+
+        Args:
+            call: Without context.
+            slots_dir: Where the embedded model may keep what it has read.
+            kept: Whether the provider is asked to keep what it reads.
+        """
+        first = (self.before[0].turn.context if self.before else self.told.data).decode()
+        new = self.told.data.decode() if self.before or not kept else ""
+        blocks = (first,) if first and kept else ()
+        return replace(
+            call,
+            blocks=blocks,
+            blocks_before=len(blocks) if self.before else 0,
+            tail=new,
+            turns=tuple(_exchanges(self.before, in_blocks=kept)),
+            is_kept=kept,
+            slots_dir=slots_dir if kept else None,
+        )
+
+    def content(self) -> str:
+        """A name for what was said until now, the files included: a hash of every turn, and of what is new."""
+        digest = hashlib.sha256()
+        for stored in self.before:
+            turn = stored.turn
+            for part in (turn.context, _bytes(turn.prompt), _bytes(turn.answer)):
+                digest.update(hashlib.sha256(part).digest())
+        digest.update(hashlib.sha256(self.told.data).digest())
+        return digest.hexdigest()
+
+    def turn(self, endpoint_id: str, prompt: str, asked: str, answer: str, key: str, at: datetime) -> Turn:
+        """The question and its answer as the next turn."""
+        return Turn(
+            endpoint=endpoint_id,
+            references=self.references,
+            context=self.told.data,
+            sections=self.told.sections,
+            prompt=prompt,
+            asked=asked,
+            answer=answer,
+            key=key,
+            at=at,
+        )
+
+
+class Conversations:
+    """The conversations of a project, and where this kernel stands in each.
+
+    A notebook that is run again from its top, with answers replayed, walks through the turns that are recorded, and
+    goes on live where they end, or where a question differs. Without replay the next turn always follows the newest.
+
+    Args:
+        chats: What is recorded of them.
+    """
+
+    def __init__(self, chats: Chats) -> None:
+        self._chats = chats
+        self._at: dict[str, int | None] = {}
+
+    def lines(self, name: str, prompt: str, *, replays: bool) -> Iterator[tuple[StoredTurn, ...]]:
+        """The turns that may stand before a question; the last of them is the one to go on from.
+
+        Args:
+            name: The conversation.
+            prompt: The question.
+            replays: Whether a recorded answer would do.
+
+        Raises:
+            CcwError: The record cannot be read.
+        """
+        path = tuple(self._chats.path(name))
+        if replays and name not in self._at:  # the first turn in this kernel: it may be any that was asked before
+            for place, stored in enumerate(path):
+                if stored.turn.prompt == prompt:
+                    yield path[:place]
+        if replays and (here := self._at.get(name)) is not None:
+            ids = [stored.id for stored in path]
+            yield path[: ids.index(here) + 1] if here in ids else path
+        else:
+            yield path
+
+    def next(self, talk: Talk, key: str) -> StoredTurn | None:
+        """The turn that the record has at this place, if it is the one with this key."""
+        path = self._chats.path(talk.name)
+        found = path[len(talk.before)] if len(talk.before) < len(path) else None
+        is_next = found is not None and found.turn.key == key and found.parent_id == talk.parent_id
+        return found if is_next else None
+
+    def walked(self, talk: Talk, key: str) -> bool:
+        """Go one turn further along the record, if its next turn is the one with this key."""
+        found = self.next(talk, key)
+        if found is not None:
+            self._at[talk.name] = found.id
+        return found is not None
+
+    def add(self, talk: Talk, turn: Turn, *, is_replayed: bool) -> str:
+        """Keep a turn that has ended.
+
+        Returns:
+            What the user should know of it: that it could not be kept, or where another line is; empty for nothing.
+        """
+        kept = self._chats.append(talk.name, talk.parent_id, turn)
+        if kept is None:
+            return ""  # the journal says why
+        self._at[talk.name] = kept.turn_id if is_replayed else None
+        return f"the conversation had gone on otherwise: that is kept as {kept.set_aside}" if kept.set_aside else ""
+
+    def clear(self, name: str) -> bool:
+        """Forget a conversation, and where this kernel stands in it; False where there is none."""
+        self._at.pop(name, None)
+        return self._chats.clear(name)
+
+
+def _exchanges(before: tuple[StoredTurn, ...], *, in_blocks: bool) -> Iterator[Exchange]:
+    """Earlier turns as messages; the first one without its context where that stands in the call's blocks."""
+    for place, stored in enumerate(before):
+        turn = stored.turn
+        context = "" if place == 0 and in_blocks else turn.context.decode()
+        yield Exchange(joined(context, turn.asked), turn.answer)
+
+
+def _bytes(text: str) -> bytes:
+    return text.encode(errors="surrogatepass")

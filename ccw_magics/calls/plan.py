@@ -1,0 +1,184 @@
+"""A call as it would be made: what would go, what of it the provider may have cached, and what it would cost."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from ccw_magics.backends.base import joined
+from ccw_magics.calls.budget import what_to_leave_out
+from ccw_magics.calls.estimate import Estimate, answer_tokens, estimate
+from ccw_magics.calls.limits import expected_output
+from ccw_magics.calls.preparation import Prepared
+from ccw_magics.calls.request import Request
+from ccw_magics.calls.structured import best_shape
+
+
+@dataclass(frozen=True)
+class Part:
+    """A part of what would be sent, or the answer.
+
+    Attributes:
+        name: A reference, `prompt`, `system prompt`, `conversation NAME`, `answer`, or `total`.
+        files: How many files it brings.
+        size_bytes: Of its text as sent.
+        tokens: Of it, about; None where nothing can count them.
+        cold_usd: What it costs where nothing is cached; None where unknown.
+        cached_usd: What it costs where the prefix that stays the same is read from the cache; None where unknown.
+        window_share: Of the model's context window; None where that is unknown.
+    """
+
+    name: str
+    files: int
+    size_bytes: int
+    tokens: int | None
+    cold_usd: float | None
+    cached_usd: float | None
+    window_share: float | None
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a request would send.
+
+    Attributes:
+        endpoint: The endpoint's id.
+        model: As the provider names it.
+        parts: What would go, the expected answer, and the total last.
+        window_tokens: The model's context window; None where unknown.
+        replayed_at: When the answer was recorded that would be given instead, at no cost; None where there is none.
+        remarks: What the user should know before sending: references that match nothing, files left out, no room.
+    """
+
+    endpoint: str
+    model: str
+    parts: tuple[Part, ...]
+    window_tokens: int | None
+    replayed_at: datetime | None
+    remarks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class _Piece:
+    """A part before it is priced."""
+
+    name: str
+    size_bytes: int
+    files: int = 0
+    is_prefix: bool = False
+
+
+async def plan(prepared: Prepared, request: Request) -> Plan:
+    """What a prepared call would send, counted by a tokenizer here; nothing is sent.
+
+    The tokens of all are counted together, and shared out by size: a tokenizer takes as long for many small texts as
+    for a large one, and the parts are of one kind.
+    """
+    if request.schema is not None:
+        call, _ = await best_shape(prepared.backend, prepared.call, request.schema)
+        prepared = replace(prepared, call=call)
+    call, backend = prepared.call, prepared.backend
+    window = prepared.route.endpoint.context_window or await backend.context_window_tokens(call)
+    expected = answer_tokens(call, expected_output(prepared.output_owner))
+    guess = await estimate(backend, call, expected)
+    return Plan(
+        endpoint=prepared.route.endpoint.id,
+        model=call.model,
+        parts=tuple(_parts([*_pieces(prepared)], guess, await _prices(prepared, guess), window)),
+        window_tokens=window,
+        replayed_at=None if prepared.recorded is None else prepared.recorded.at,
+        remarks=tuple(_remarks(prepared, guess, window)),
+    )
+
+
+def _pieces(prepared: Prepared) -> Iterator[_Piece]:
+    call, talk = prepared.call, prepared.talk
+    if call.system:
+        yield _Piece("system prompt", _size(call.system), is_prefix=bool(call.blocks or call.turns))
+    if talk is not None and talk.before:
+        earlier = _size(call.text) - _size(call.asked)
+        yield _Piece(f"conversation {talk.name}, {len(talk.before)} turns", earlier, is_prefix=True)
+        if call.tail:
+            yield _Piece("changes in the files", _size(call.tail))
+    elif prepared.pack is not None and prepared.pack.files:
+        yield from _references(prepared)
+    context = call.tail if call.turns else "".join((*call.blocks, call.tail))
+    yield _Piece("prompt", _size(joined(context, call.prompt)) - _size(context))
+
+
+def _references(prepared: Prepared) -> Iterator[_Piece]:
+    """The context shared out to the references by their files' sizes, a file at the first that brings it."""
+    pack = prepared.pack
+    assert pack is not None
+    left = dict(zip(pack.files, pack.sizes_bytes, strict=True))
+    sizes: dict[str, tuple[int, int]] = {}
+    for reference, paths in pack.matched:
+        own = {path: left.pop(path) for path in paths if path in left}
+        sizes[reference] = (len(own), sum(own.values()))
+    whole, files_bytes = pack.size_bytes, sum(size for _, size in sizes.values())
+    for reference, (files, size_bytes) in sizes.items():
+        share = size_bytes / files_bytes if files_bytes else 1 / len(sizes)
+        name = reference if reference.startswith("@") else f"@{reference}"
+        yield _Piece(name, round(whole * share), files, is_prefix=bool(prepared.call.blocks))
+
+
+async def _prices(prepared: Prepared, guess: Estimate | None) -> Mapping[str, float | None]:
+    """What the whole costs, and the answer alone."""
+    if guess is None:
+        return {"cold": None, "cached": None, "answer": None}
+    without = await estimate(prepared.backend, prepared.call, 0)
+    answer = None
+    if without is not None and guess.cold_usd is not None:
+        answer = guess.cold_usd - (without.cold_usd or 0.0)
+    return {"cold": guess.cold_usd, "cached": guess.cached_usd, "answer": answer}
+
+
+def _parts(
+    pieces: list[_Piece], guess: Estimate | None, usd: Mapping[str, float | None], window: int | None
+) -> Iterator[Part]:
+    whole_bytes = sum(piece.size_bytes for piece in pieces)
+    prefix_bytes = sum(piece.size_bytes for piece in pieces if piece.is_prefix)
+    counted = None if guess is None else guess.input_tokens
+    for piece in pieces:
+        share = piece.size_bytes / max(1, whole_bytes)
+        number = None if counted is None else round(counted * share)
+        cold, cached = _part_usd(piece, share, prefix_bytes / max(1, whole_bytes), guess, usd)
+        yield Part(piece.name, piece.files, piece.size_bytes, number, cold, cached, _share(number, window))
+    answer = None if guess is None else guess.output_tokens
+    yield Part("answer, about", 0, 0, answer, usd["answer"], usd["answer"], _share(answer, window))
+    total = None if counted is None or answer is None else counted + answer
+    files = sum(piece.files for piece in pieces)
+    yield Part("total", files, whole_bytes, total, usd["cold"], usd["cached"], _share(total, window))
+
+
+def _part_usd(
+    piece: _Piece, share: float, prefix_share: float, guess: Estimate | None, usd: Mapping[str, float | None]
+) -> tuple[float | None, float | None]:
+    """What a part costs, cold and cached: input is shared out by size, and what caching saves, to the prefix alone."""
+    cold, cached, answer = usd["cold"], usd["cached"], usd["answer"]
+    if guess is None or cold is None or cached is None or answer is None:
+        return None, None
+    saved = (cold - cached) * (share / prefix_share) if piece.is_prefix and prefix_share else 0.0
+    own = (cold - answer) * share
+    return own, own - saved
+
+
+def _remarks(prepared: Prepared, guess: Estimate | None, window: int | None) -> Iterator[str]:
+    pack = prepared.pack
+    if pack is not None:
+        yield from (f"{reference} matches no file; it would be sent as text only" for reference in pack.unmatched)
+        yield from (f"left out: {item.path} ({item.reason})" for item in pack.skipped)
+        yield from pack.warnings
+    if guess is not None and window is not None and guess.input_tokens > window:
+        over = guess.input_tokens - window
+        advice = what_to_leave_out(pack, over, guess.input_tokens)
+        yield f"this does not fit the model's window of {window:,} tokens. {advice}"
+
+
+def _share(tokens: int | None, window: int | None) -> float | None:
+    return None if tokens is None or not window else tokens / window
+
+
+def _size(text: str) -> int:
+    return len(text.encode())

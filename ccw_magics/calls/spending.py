@@ -1,0 +1,199 @@
+"""What calls may cost: of one call, of a kernel, of a day. Asked before each try, so that nothing is sent beyond it.
+
+A call that is under way has its expected cost reserved: in this process for the kernel's limit, in the journal's file
+for the day's, which all kernels of the project share. So no two calls are let through on the same money. What a call
+costs beyond what was expected of it is the most by which a limit can be passed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+from ccw_magics.backends.base import Backend, ModelCall, Usage
+from ccw_magics.calls.budget import ANSWER_RESERVE_TOKENS
+from ccw_magics.calls.estimate import Estimate, estimate, limit_of
+from ccw_magics.config.models import Budget
+from ccw_magics.errors import BudgetExceeded
+from ccw_magics.journal import Journal, Overspent, readable_usd
+
+PROBE_TOKENS: Final = 1000
+"""Of an answer whose price is looked up, to learn the price of one."""
+TOLERANCE_USD: Final = 1e-9
+"""What sums of floating point numbers may be off."""
+
+
+class _KernelPurse:
+    """What this process has spent on one project, and what is reserved for calls under way."""
+
+    def __init__(self) -> None:
+        self.lock = threading.Lock()
+        self.spent_usd = 0.0
+        self.reserved_usd = 0.0
+
+
+_purses: dict[tuple[int, Path], _KernelPurse] = {}
+
+
+def purse_of(root: Path) -> _KernelPurse:
+    """This process's purse for the project at `root`."""
+    return _purses.setdefault((os.getpid(), root), _KernelPurse())
+
+
+def midnight() -> datetime:
+    """When the local day began."""
+    return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+
+
+@dataclass
+class Allowance:
+    """What one request may spend, over all its tries and fallbacks.
+
+    Attributes:
+        root: The project.
+        journal: What was spent today, and what is reserved.
+        budget: The project's limits.
+        max_cost_usd: The request's own limit; None for none.
+        unpriced: Models that a limit does not count, since nobody knows their price.
+    """
+
+    root: Path
+    journal: Journal
+    budget: Budget
+    max_cost_usd: float | None
+
+    def __post_init__(self) -> None:
+        self.unpriced: set[str] = set()
+        self._kernel_usd = 0.0
+        self._day: int | None = None
+        self._reserved_usd = 0.0
+
+    @property
+    def has_limit(self) -> bool:
+        """Whether there is anything to hold."""
+        budget = self.budget
+        return any(limit is not None for limit in (self.max_cost_usd, budget.per_kernel_usd, budget.per_day_usd))
+
+    async def allow(self, backend: Backend, call: ModelCall, expected_tokens: int, spent_usd: float) -> ModelCall:
+        """Let one try through, its expected cost reserved.
+
+        Args:
+            backend: Who is asked.
+            call: What is sent.
+            expected_tokens: Of its answer.
+            spent_usd: What this request has cost until now.
+
+        Returns:
+            The call; with `max_cost_usd`, its answer limited to what that leaves room for.
+
+        Raises:
+            BudgetExceeded: The try could pass a limit; nothing was sent.
+            CcwError: The day's spending cannot be read or written down.
+        """
+        if not self.has_limit:
+            return call
+        guess = await estimate(backend, call, expected_tokens)
+        if guess is None or guess.cold_usd is None:
+            if self.max_cost_usd is not None:
+                raise _unpriced(call)
+            self.unpriced.add(call.model)
+            return call
+        if self.max_cost_usd is not None:
+            call = await self._within(backend, call, guess, self.max_cost_usd - spent_usd)
+        await asyncio.to_thread(self._reserve, spent_usd + guess.cold_usd, call.model)
+        return call
+
+    def settle(self, cost_usd: float | None, *, is_recorded: bool) -> None:
+        """Put what the request cost in the place of what was reserved.
+
+        Args:
+            cost_usd: What it cost; None where that is not known.
+            is_recorded: Whether the journal's calls have that cost, which is then not to be counted twice.
+        """
+        known_usd = self._reserved_usd if cost_usd is None else cost_usd
+        purse = purse_of(self.root)
+        with purse.lock:
+            purse.reserved_usd -= self._kernel_usd
+            purse.spent_usd += known_usd
+        self._kernel_usd = 0.0
+        if self._day is not None:
+            number, self._day = self._day, None
+            self.journal.ledger.settle(number, None if is_recorded and cost_usd is not None else known_usd)
+
+    def remark(self) -> str:
+        """What the user should know: that a limit does not count a model; empty for nothing."""
+        models = ", ".join(sorted(self.unpriced))
+        return f"what {models} costs is not known, and not counted in the budget" if models else ""
+
+    async def _within(self, backend: Backend, call: ModelCall, guess: Estimate, left_usd: float) -> ModelCall:
+        """The call with its answer limited to what `left_usd` pays for."""
+        prompt_usd = await _price(backend, call, guess, 0)
+        token_usd = (await _price(backend, call, guess, PROBE_TOKENS) - prompt_usd) / PROBE_TOKENS
+        wanted = limit_of(call) or await backend.max_output_tokens(call)
+        room = int((left_usd - prompt_usd) / token_usd) if token_usd > 0 else wanted or ANSWER_RESERVE_TOKENS
+        if prompt_usd > left_usd + TOLERANCE_USD or room < min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
+            assert self.max_cost_usd is not None
+            raise BudgetExceeded(
+                f"the call would cost about {readable_usd(prompt_usd)} before {call.model} says a word "
+                f"({guess.input_tokens:,} tokens); --max-cost allows {readable_usd(self.max_cost_usd)}",
+                hint="Refer to fewer files (--dry-run shows what each costs), or allow more.",
+            )
+        if wanted is not None and room >= wanted:
+            return call
+        limit = "max_completion_tokens" if "max_completion_tokens" in call.params else "max_tokens"
+        return replace(call, params={**call.params, limit: room})
+
+    def _reserve(self, usd: float, model: str) -> None:
+        """Reserve the request's expected cost, in the place of what was reserved for it before."""
+        purse, limit = purse_of(self.root), self.budget.per_kernel_usd
+        with purse.lock:
+            others_usd = purse.reserved_usd - self._kernel_usd
+            if limit is not None and purse.spent_usd + others_usd + usd > limit + TOLERANCE_USD:
+                raise _over("this kernel", purse.spent_usd, others_usd, usd, limit, model, "perKernelUsd")
+            purse.reserved_usd, self._kernel_usd = others_usd + usd, usd
+        self._reserved_usd = usd
+        self._reserve_day(usd, model)
+
+    def _reserve_day(self, usd: float, model: str) -> None:
+        limit = self.budget.per_day_usd
+        if limit is None:
+            return
+        before, self._day = self._day, None
+        if before is not None:
+            self.journal.ledger.settle(before, None)
+        try:
+            self._day = self.journal.ledger.reserve(usd, since=midnight(), cap_usd=limit)
+        except Overspent as over:
+            spent_usd, reserved_usd = over.spent_usd, over.reserved_usd
+        else:
+            return
+        raise _over("today", spent_usd, reserved_usd, usd, limit, model, "perDayUsd")
+
+
+async def _price(backend: Backend, call: ModelCall, guess: Estimate, output_tokens: int) -> float:
+    """What the call costs, nothing cached, with an answer of so many tokens."""
+    usage = Usage(guess.input_tokens, 0, guess.cached_tokens, output_tokens)
+    return await backend.price_usd(call, usage) or 0.0
+
+
+def _over(
+    when: str, spent_usd: float, reserved_usd: float, usd: float, limit_usd: float, model: str, name: str
+) -> BudgetExceeded:
+    under_way = f" and {readable_usd(reserved_usd)} for calls under way" if reserved_usd > TOLERANCE_USD else ""
+    return BudgetExceeded(
+        f"the call would cost about {readable_usd(usd)} ({model}); {when} {readable_usd(spent_usd)} are spent"
+        f"{under_way}, and the budget is {readable_usd(limit_usd)}",
+        hint=f"Refer to fewer files (--dry-run shows what each costs), or raise budget.{name}: `budget` shows it.",
+    )
+
+
+def _unpriced(call: ModelCall) -> BudgetExceeded:
+    return BudgetExceeded(
+        f"what {call.model or 'the model'} costs is not known, so --max-cost cannot be held",
+        hint="Leave --max-cost out, or ask an endpoint whose price is known: --dry-run shows it.",
+    )

@@ -1,0 +1,105 @@
+"""Answers of a given shape: by the provider's schema mode where it has one, else by prompt, and with one repair."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import Any, Final
+
+from ccw_magics.backends.base import AnswerSchema, Backend, Exchange, ModelCall
+from ccw_magics.calls.preparation import Prepared
+from ccw_magics.calls.progress import Progress
+from ccw_magics.calls.worker import OnOutput
+from ccw_magics.errors import CcwError, ProviderError, SchemaError
+from ccw_magics.schema import Schema
+
+REFUSES_SCHEMA: Final = frozenset({400, 404, 422})
+"""What servers answer to a parameter that they, or the model, do not know."""
+
+Ask = Callable[[Prepared], Awaitable[None]]
+"""Asks a model, retries included; the answer goes into the run's progress."""
+
+
+async def ask_in_shape(
+    prepared: Prepared, schema: Schema, progress: Progress, emit: OnOutput, ask: Ask
+) -> tuple[Any, Prepared]:
+    """The answer as an object, and the call as it was made, any repair aside.
+
+    Args:
+        prepared: The call, without its schema.
+        schema: The shape of the answer.
+        progress: Where the answer goes.
+        emit: Told when the model is asked once more.
+        ask: Asks it.
+
+    Raises:
+        SchemaError: The answer does not fit, nor does the one after it; `progress` holds the text.
+        CcwError: The model could not be asked.
+    """
+    asked = await _ask_first(prepared, schema, progress, emit, ask)
+    try:
+        return schema.read("".join(progress.pieces)), asked
+    except SchemaError as error:
+        misfit = error
+    if progress.total().is_refused:
+        raise SchemaError("the model refused to answer", hint="The reply's text says why, if the model did.")
+    if progress.total().is_cut:
+        raise SchemaError(
+            f"the answer ends at its limit of tokens, and is not whole: {misfit.message}",
+            hint="--max-tokens allows a longer one.",
+        )
+    return await _repair(asked, schema, misfit, progress, emit, ask), asked
+
+
+async def best_shape(backend: Backend, call: ModelCall, schema: Schema) -> tuple[ModelCall, bool]:
+    """The call with its schema, and whether the provider holds the model to it: where it can, it does."""
+    by_provider = await backend.has_schema_mode(in_shape(call, schema, by_provider=True))
+    return in_shape(call, schema, by_provider=by_provider), by_provider
+
+
+def in_shape(call: ModelCall, schema: Schema, *, by_provider: bool) -> ModelCall:
+    """The call with its schema: for the provider to hold the model to, or in words behind the prompt."""
+    if by_provider:
+        return replace(call, schema=AnswerSchema(schema.name, schema.json_schema, schema.is_strict))
+    return replace(call, prompt=f"{call.prompt}\n\n{schema.instructions()}")
+
+
+async def _ask_first(prepared: Prepared, schema: Schema, progress: Progress, emit: OnOutput, ask: Ask) -> Prepared:
+    """Ask by the provider's schema mode; by prompt where it has none, or refuses this schema."""
+    call, by_provider = await best_shape(prepared.backend, prepared.call, schema)
+    asked = replace(prepared, call=call)
+    try:
+        await ask(asked)
+    except ProviderError as error:
+        if not by_provider or error.status not in REFUSES_SCHEMA or progress.pieces:
+            raise
+        emit("stderr", f"{error.message}; asking without the provider's schema mode")
+    else:
+        return asked
+    asked = replace(prepared, call=in_shape(prepared.call, schema, by_provider=False))
+    await ask(asked)
+    return asked
+
+
+async def _repair(
+    asked: Prepared, schema: Schema, misfit: SchemaError, progress: Progress, emit: OnOutput, ask: Ask
+) -> Any:
+    """Ask once more, with the answer and what is wrong with it."""
+    text, first_token_s = "".join(progress.pieces), progress.first_token_s
+    emit("stderr", f"the answer does not fit the schema ({misfit.message}); asking once more")
+    progress.begin_anew()
+    try:
+        await ask(replace(asked, call=_once_more(asked.call, schema, text, misfit)))
+    except CcwError as error:
+        progress.pieces[:] = [text]
+        progress.first_token_s = first_token_s
+        raise SchemaError(f"{misfit.message}; asked once more, {error.message}", hint=misfit.hint) from None
+    return schema.read("".join(progress.pieces))
+
+
+def _once_more(call: ModelCall, schema: Schema, text: str, misfit: SchemaError) -> ModelCall:
+    """The call with its answer as a turn, and a prompt that says what is wrong with it."""
+    complaint = f"That does not fit: {misfit.message}. Answer again.\n\n{schema.instructions()}"
+    blocks = call.blocks if call.turns or not call.tail else ()  # a tail would no longer stand behind its blocks
+    this = Exchange(call.prompt if blocks and not call.turns else call.asked, text)
+    return replace(call, prompt=complaint, blocks=blocks, tail="", turns=(*call.turns, this))

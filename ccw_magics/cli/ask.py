@@ -1,0 +1,162 @@
+"""The verb `cli`: ask an endpoint, or see what that would send and cost. In a notebook, `%%ccw` is short for it."""
+
+from __future__ import annotations
+
+import keyword
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ccw_magics import stats
+from ccw_magics.calls.request import Request
+from ccw_magics.calls.routing import known_endpoints
+from ccw_magics.cli.door import AskOptions
+from ccw_magics.schema import Schema
+
+if TYPE_CHECKING:
+    from ccw_magics.calls.reply import Reply
+    from ccw_magics.cli.door import Door
+
+OWN_CHAT: Final = ""
+"""`--chat` without a name: the notebook's own conversation."""
+
+
+def _directories(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
+    return tuple(Path(part).expanduser() for value in values for part in value.split(",") if part)
+
+
+_OPTIONS: tuple[Callable[[Any], Any], ...] = (
+    click.argument("endpoint_id", metavar="[ENDPOINT]", required=False),
+    click.option("-p", "--prompt", help="The question; in a cell, its body."),
+    click.option("--model", metavar="ID", help="The endpoint's id, as CCW's users type it."),
+    click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
+    click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
+    click.option("--dry-run", is_flag=True, help="Show what would be sent, and what it would cost; send nothing."),
+    click.option("--max-cost", metavar="USD", type=click.FloatRange(min=0), help="What this call may cost at most."),
+    click.option(
+        "--replay/--no-replay",
+        default=None,
+        help="Give the recorded answer where nothing it came of has changed, else record it; or ask again.",
+    ),
+    click.option(
+        "--chat",
+        metavar="[NAME]",
+        is_flag=False,
+        flag_value=OWN_CHAT,
+        help="Continue a conversation; without a name, the notebook's own.",
+    ),
+    click.option(
+        "--schema",
+        metavar="NAME",
+        help="The answer's shape: a pydantic model or dataclass, or a short form: 'title, line: int'.",
+    ),
+    click.option("--table", is_flag=True, help="With --schema: a list of them, as a table."),
+    click.option("--no-cache", is_flag=True, help="Pack the files for this call alone and keep nothing."),
+    click.option("--repack", is_flag=True, help="Drop the kept pack first and lay the files out anew."),
+    click.option("--cd", metavar="DIR", type=click.Path(path_type=Path), help="Where relative references start."),
+    click.option(
+        "--include-dirs",
+        "--includeDirs",
+        metavar="DIR[,DIR]",
+        multiple=True,
+        callback=_directories,
+        help="Directories outside the project that references may reach.",
+    ),
+    click.option("--system", metavar="TEXT", default="", help="The system prompt."),
+    click.option("--temperature", type=click.FloatRange(0, 2), help="0 for the likeliest answer, up to 2."),
+    click.option("--max-tokens", type=click.IntRange(min=1), help="Limit of the answer, in tokens."),
+    click.option("--no-stream", is_flag=True, help="Show the answer when it is complete."),
+    click.option("--retry-cut", is_flag=True, help="Ask again where an answer breaks off that was shown in part."),
+    click.option("--raw", is_flag=True, help="Notebook: plain text, not rendered Markdown."),
+    click.option("-o", "--out", metavar="NAME", help="Notebook: bind the Reply to this name."),
+)
+
+
+def _options(command: Callable[..., Any]) -> Callable[..., Any]:
+    for option in reversed(_OPTIONS):
+        command = option(command)
+    return command
+
+
+@click.command("cli")
+@_options
+@click.pass_obj
+def ask(door: Door, /, **options: Any) -> Reply | stats.Table:
+    """Ask an endpoint; @ references in the question bring files along."""
+    request = _request(door, options)
+    if options["dry_run"]:
+        plan = door.workspace.executor.plan(request)
+        for line in stats.plan_notes(plan):
+            door.note(line)
+        return stats.plan(plan)
+    return door.ask(request, AskOptions(raw=options["raw"], out=_name(options["out"]), table=options["table"]))
+
+
+def _request(door: Door, options: dict[str, Any]) -> Request:
+    if not (options["prompt"] or "").strip():
+        raise click.UsageError('there is no question: -p "..." asks one')
+    named = _endpoint(options)
+    return Request(
+        prompt=options["prompt"],
+        endpoint_id=named,
+        cwd=_directory(options["cd"]),
+        include_dirs=options["include_dirs"],
+        enable_cache=False if options["no_cache"] else None,
+        repack=options["repack"],
+        system=options["system"],
+        stream=not options["no_stream"],
+        retry_cut=options["retry_cut"],
+        chat=_chat(door, options["chat"], named),
+        replay=options["replay"],
+        max_cost_usd=options["max_cost"],
+        schema=_schema(door, options),
+        params={name: options[name] for name in ("temperature", "max_tokens") if options[name] is not None},
+    )
+
+
+def _endpoint(options: dict[str, Any]) -> str | None:
+    named = {name for name in (options["endpoint_id"], options["model"]) if name}
+    if len(named) > 1:
+        raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
+    return next(iter(named), None)
+
+
+def _chat(door: Door, name: str | None, endpoint_id: str | None) -> str | None:
+    """The conversation's name. `--chat my-gpt4o` most likely names an endpoint, and is not to begin a conversation."""
+    if name == OWN_CHAT:
+        return door.chat_name
+    if name is not None and endpoint_id is None and name in _endpoint_ids(door):
+        raise click.UsageError(
+            f"is {name} the endpoint or the conversation? Write the endpoint first, {name} --chat, or both: "
+            f"{name} --chat NAME"
+        )
+    return name
+
+
+def _endpoint_ids(door: Door) -> set[str]:
+    return {endpoint.id for endpoint in known_endpoints(door.workspace.config.load())}
+
+
+def _schema(door: Door, options: dict[str, Any]) -> Schema | None:
+    if options["schema"] is None:
+        if options["table"]:
+            raise click.UsageError("--table needs --schema: what a row has, such as 'title, line: int'")
+        return None
+    return Schema.of(door.schema(options["schema"]), is_table=options["table"])
+
+
+def _directory(path: Path | None) -> Path | None:
+    if path is None:
+        return None
+    directory = path.expanduser()
+    if not directory.is_dir():
+        raise click.UsageError(f"--cd: no such directory: {path}")
+    return directory.resolve()
+
+
+def _name(out: str | None) -> str | None:
+    if out is not None and (not out.isidentifier() or keyword.iskeyword(out)):
+        raise click.UsageError(f"--out: not a Python name: {out}")
+    return out

@@ -1,0 +1,55 @@
+"""What the verbs ask of whoever runs them: a shell, or a notebook."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from ccw_magics.calls.reply import Reply
+from ccw_magics.calls.request import Request
+from ccw_magics.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class AskOptions:
+    """How a reply is to be shown, which the door decides.
+
+    Attributes:
+        raw: As plain text, not as rendered Markdown.
+        out: The name that the reply is bound to in the notebook, or None.
+        table: Whether the answer is a list that is to be shown as a table.
+    """
+
+    raw: bool = False
+    out: str | None = None
+    table: bool = False
+
+
+class Door(Protocol):
+    """Where verbs come from and results go: a shell or a notebook."""
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project at hand."""
+        ...
+
+    @property
+    def chat_name(self) -> str:
+        """The conversation that is meant where none is named."""
+        ...
+
+    def schema(self, text: str) -> object:
+        """What `--schema` stands for: a type that goes by this name here, or else the short form itself.
+
+        Raises:
+            CcwError: It is a name, and nothing goes by it.
+        """
+        ...
+
+    def ask(self, request: Request, options: AskOptions) -> Reply:
+        """Run a request and show the reply as it comes; raise its error if it failed."""
+        ...
+
+    def note(self, text: str) -> None:
+        """Show a line of progress."""
+        ...

@@ -1,0 +1,98 @@
+"""What a call would send, what was said in conversations, what was spent and may be: as tables and lines."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Final
+
+from ccw_magics.calls.spending import midnight, purse_of
+from ccw_magics.journal import readable_usd
+from ccw_magics.stats.table import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from ccw_magics.calls.plan import Plan
+    from ccw_magics.workspace import Workspace
+
+_PLAN: Final = {
+    "part": "str",
+    "files": "int64",
+    "size_bytes": "int64",
+    "tokens": "Int64",
+    "cold_usd": "float64",
+    "cached_usd": "float64",
+    "window_share": "float64",
+}
+PLAN_COLUMNS: Final = tuple(_PLAN)
+_CHATS: Final = {
+    "name": "str",
+    "turns": "int64",
+    "endpoint": "str",
+    "size_bytes": "int64",
+    "updated_at": "datetime64[us, UTC]",
+    "opening": "str",
+}
+
+
+def plan(wanted: Plan) -> Table:
+    """One row per part of what would be sent: each reference, the prompt, the expected answer, and the total last.
+
+    Columns: part, files, size_bytes (as sent), tokens (about), cold_usd (US dollars where nothing is cached),
+    cached_usd (where the prefix that stays the same is read from the provider's cache), window_share (of the model's
+    context window). What is not known is missing.
+    """
+    rows = [tuple(vars(part).values()) for part in wanted.parts]
+    return Table(PLAN_COLUMNS, rows, dtypes=_PLAN, brief=PLAN_COLUMNS)
+
+
+def plan_frame(wanted: Plan) -> pd.DataFrame:
+    """`plan` as a DataFrame."""
+    return plan(wanted).frame()
+
+
+def plan_notes(wanted: Plan) -> list[str]:
+    """Who would be asked, and what the user should know before sending."""
+    window = f", window {wanted.window_tokens:,} tokens" if wanted.window_tokens else ""
+    lines = [f"{wanted.endpoint} ({wanted.model}{window}); nothing was sent"]
+    if wanted.replayed_at is not None:
+        lines.append(f"the answer of {wanted.replayed_at.astimezone():%Y-%m-%d %H:%M} would be replayed, at no cost")
+    return [*lines, *wanted.remarks]
+
+
+def chats(workspace: Workspace) -> Table:
+    """One row per conversation, the last used first: name, turns, endpoint, size_bytes, updated_at (UTC), opening."""
+    rows = [
+        (row.name, row.turns, row.endpoint, row.size_bytes, row.updated_at, row.opening)
+        for row in workspace.journal.chats.names()
+    ]
+    return Table(
+        tuple(_CHATS),
+        rows,
+        empty="no conversations yet: --chat begins one",
+        dtypes=_CHATS,
+        brief=tuple(_CHATS),
+    )
+
+
+def chats_frame(workspace: Workspace) -> pd.DataFrame:
+    """`chats` as a DataFrame."""
+    return chats(workspace).frame()
+
+
+def spending(workspace: Workspace) -> list[str]:
+    """What was spent today and in this kernel, and the limits, in words."""
+    limits = workspace.config.load().budget
+    today, purse = workspace.journal.ledger.spent(midnight()), purse_of(workspace.root)
+    lines = [
+        _line("today", today.calls_usd, today.reserved_usd, limits.per_day_usd),
+        _line("this kernel", purse.spent_usd, purse.reserved_usd, limits.per_kernel_usd),
+    ]
+    if limits.per_day_usd is None and limits.per_kernel_usd is None:
+        lines.append("`budget --per-day 5 --per-kernel 1` sets limits, in US dollars.")
+    return lines
+
+
+def _line(when: str, spent_usd: float, reserved_usd: float, limit_usd: float | None) -> str:
+    held = f" and {readable_usd(reserved_usd)} reserved" if reserved_usd > 0 else ""
+    of = f" of {readable_usd(limit_usd)}" if limit_usd is not None else ", no limit"
+    return f"{when:<12} {readable_usd(spent_usd)} spent{held}{of}"
