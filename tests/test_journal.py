@@ -51,6 +51,7 @@ PLAIN = Call(
     retries=1,
     fallback_from="",
     key="sk-…456",
+    chat="",
     outcome="ok",
     error="",
     prompt="@a.py Why?\n\nAnd how?",
@@ -113,7 +114,7 @@ CALLS = st.builds(
     AMOUNT,
     st.none() | AMOUNT,
     st.integers(0, 100),
-    *[TEXT] * 4,
+    *[TEXT] * 5,
     *[st.none() | TEXT] * 2,
 )
 
@@ -677,7 +678,7 @@ def test_one_damaged_text_hides_no_other_call(journal: Journal, tmp_path: Path) 
     with sqlite3.connect(folder(tmp_path) / "calls.sqlite3") as other:
         other.execute(
             "INSERT INTO call SELECT 9, at, CAST(x'ff41' AS TEXT), provider, model, mode, prompt_hash, pack_hash, '[', "
-            "1, 1, 1, 1, 1, 1, 1, 1, 1, '', '', 'ok', '', '' FROM call"
+            "1, 1, 1, 1, 1, 1, 1, 1, 1, '', '', 'ok', '', '', '' FROM call"
         )
     other.close()
     assert [(entry.call.endpoint, entry.call.files) for entry in journal.calls()] == [

@@ -70,6 +70,7 @@ FULL = Call(
     retries=0,
     fallback_from="",
     key="sk-…abc",
+    chat="",
     outcome="ok",
     error="",
     prompt="Why?",
@@ -155,9 +156,9 @@ def test_dtypes_do_not_depend_on_what_is_recorded(project: Path, request: pytest
 
 # Of the three calls of the first day one has no figures: 1000 + 1000 tokens in, 600 of them cached, 0.5 - 0.125 saved.
 # Neither that one nor the one that was interrupted before an answer had a price to pay.
-FIRST_DAY = (3, 1, 2000, 600, 1000, 100, 0.3, 1.25, 0, 0.375)
-SECOND_DAY = (2, 0, 1000, 600, 100, 50, 0.6, 0.25, 0, 0.5)
-ALL = (5, 1, 3000, 1200, 1100, 150, 0.4, 1.5, 0, 0.875)
+FIRST_DAY = (3, 1, 0, 2000, 600, 1000, 100, 0.3, 1.25, 0, 0.375)
+SECOND_DAY = (2, 0, 0, 1000, 600, 100, 50, 0.6, 0.25, 0, 0.5)
+ALL = (5, 1, 0, 3000, 1200, 1100, 150, 0.4, 1.5, 0, 0.875)
 
 
 @pytest.mark.parametrize(
@@ -197,7 +198,7 @@ def test_usage_since_a_time(recorded: Workspace) -> None:
 def test_sums_of_nothing_known_are_not_known(project: Path) -> None:
     workspace = Workspace(project)
     workspace.journal.append(UNKNOWN)
-    assert stats.usage(workspace, by=()).rows == [(1, 1, None, None, None, None, None, None, 0, None)]
+    assert stats.usage(workspace, by=()).rows == [(1, 1, 0, None, None, None, None, None, None, 0, None)]
 
 
 def test_usage_by_something_else_is_refused(recorded: Workspace) -> None:

@@ -44,6 +44,7 @@ def record(run: Run, reply: Reply, *, with_text: bool) -> Call:
         retries=reply.retries,
         fallback_from=reply.fallback_from,
         key=reply.key,
+        chat=reply.chat,
         outcome=_outcome(reply),
         error=_error(reply, with_text=with_text),
         prompt=request.prompt if with_text else None,

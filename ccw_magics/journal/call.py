@@ -31,6 +31,7 @@ class Call:
         retries: How often it was asked again.
         fallback_from: The endpoint that was asked first, where another one answered; else empty.
         key: The key that was used, masked; empty where there was none.
+        chat: The conversation that it was a turn of; empty for none.
         outcome: `ok`, `cut` (the answer ended at its limit of tokens), `replayed` (a recorded answer was given again),
             `interrupted`, or the name of the error's class.
         error: The error's message, or empty.
@@ -57,6 +58,7 @@ class Call:
     retries: int
     fallback_from: str
     key: str
+    chat: str
     outcome: str
     error: str
     prompt: str | None

@@ -23,6 +23,7 @@ class Sums:
         key: What these calls have in common, in the order that was asked for; a day is the local date.
         calls: How many.
         failed: Those that ended in an error; an interrupt is none.
+        replayed: Those that gave a recorded answer, at no cost.
         input_tokens: All tokens of the prompts, cached and written ones included.
         cached_tokens: Those of them read from the providers' caches.
         written_tokens: Those of them written to the providers' caches.
@@ -37,6 +38,7 @@ class Sums:
     key: tuple[Any, ...]
     calls: int
     failed: int
+    replayed: int
     input_tokens: int | None
     cached_tokens: int | None
     written_tokens: int | None
@@ -55,6 +57,7 @@ UNPRICED: Final = (
 _SUMS: Final = {
     "calls": "COUNT(*)",
     "failed": "SUM(outcome NOT IN ('ok', 'cut', 'replayed', 'interrupted'))",
+    "replayed": "SUM(outcome = 'replayed')",
     **{name: f"SUM({name})" for name in ("input_tokens", "cached_tokens", "written_tokens", "output_tokens")},
     # Of no tokens there is no share: what is divided by 0 is NULL.
     "cached_share": (

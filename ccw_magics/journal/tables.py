@@ -52,6 +52,7 @@ _SECOND_VERSION: Final = (
     )
     """,
     "CREATE INDEX ledger_at ON ledger (at)",
+    "ALTER TABLE call ADD COLUMN chat TEXT NOT NULL DEFAULT ''",
     "CREATE UNIQUE INDEX ledger_pruned ON ledger (at) WHERE kind = 'pruned'",
 )
 VERSIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_VERSION, _SECOND_VERSION)

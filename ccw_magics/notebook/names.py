@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from ccw_magics.errors import SchemaError
-from ccw_magics.journal import NAME_CHARS
+from ccw_magics.journal.chats import NAME_CHARS
 
 UNNAMED: Final = "notebook"
 """The conversation of a kernel whose front end does not say which notebook it is of."""
@@ -32,8 +32,8 @@ def notebook_name(namespace: Mapping[str, Any], root: Path) -> str:
     if not isinstance(said, str) or not said.endswith(".ipynb"):
         return UNNAMED
     path = Path(said)
-    if path.is_absolute() and (real := path.resolve()).is_relative_to(root):
-        path = real.relative_to(root)
+    if path.is_absolute() and (folder := path.parent.resolve()).is_relative_to(root):
+        path = folder.relative_to(root) / path.name
     return path.as_posix()[-NAME_CHARS:]
 
 

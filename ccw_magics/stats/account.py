@@ -36,6 +36,7 @@ _HISTORY: Final = {
     "retries": "int64",
     "fallback_from": _TEXT,
     "key": _TEXT,
+    "chat": _TEXT,
     "files": "int64",
     "prompt": _TEXT,
     "prompt_hash": _TEXT,
@@ -58,6 +59,7 @@ _KEYS: Final = {"day": "datetime64[s]", "endpoint": _TEXT, "model": _TEXT}
 _SUMS: Final = {
     "calls": "int64",
     "failed": "int64",
+    "replayed": "int64",
     "input_tokens": _TOKENS,
     "cached_tokens": _TOKENS,
     "written_tokens": _TOKENS,
@@ -79,11 +81,11 @@ def history(
 ) -> Table:
     """One row per recorded call, newest first.
 
-    Columns: id, at (UTC), endpoint, provider, model, mode, outcome (`ok`, `cut`, `interrupted`, or an error's name),
-    input_tokens (cached and written ones included), cached_tokens, written_tokens, output_tokens, cost_usd, saved_usd
-    (by the provider's cache; below 0 where writing to it cost more), duration_s, first_token_s, retries,
-    fallback_from, key (masked), files (how many), prompt (its first 60 characters), prompt_hash, pack_hash. None for
-    what is not known.
+    Columns: id, at (UTC), endpoint, provider, model, mode, outcome (`ok`, `cut`, `replayed`, `interrupted`, or an
+    error's name), input_tokens (cached and written ones included), cached_tokens, written_tokens, output_tokens,
+    cost_usd, saved_usd (by the provider's cache; below 0 where writing to it cost more), duration_s, first_token_s,
+    retries, fallback_from, key (masked), chat (the conversation), files (how many), prompt (its first 60 characters),
+    prompt_hash, pack_hash. None for what is not known.
 
     Args:
         workspace: The project.
@@ -103,6 +105,7 @@ def usage(workspace: Workspace, *, since: datetime | None = None, by: Sequence[s
     """One row per day, endpoint and model, or per those of them that `by` names; newest day first, then by name.
 
     Columns: those of `by` (day is the local date), calls, failed (ended in an error; an interrupt is none),
+    replayed (recorded answers, given again at no cost),
     input_tokens, cached_tokens, written_tokens, output_tokens, cached_share (cached to input tokens), cost_usd,
     unpriced (calls whose cost is not known, and not in the sum, though there was something to pay for: they succeeded,
     or used tokens, or text came), saved_usd. A sum of which nothing is known is None.
@@ -138,8 +141,8 @@ def history_frame(
 def usage_frame(workspace: Workspace, *, since: datetime | None = None, by: Sequence[str] = USAGE_KEYS) -> pd.DataFrame:
     """`usage` as a DataFrame, one row per combination of `by`.
 
-    `day` is datetime64[s] without a zone (the local date); calls, failed and unpriced are int64, tokens Int64,
-    cached_share, cost_usd and saved_usd float64.
+    `day` is datetime64[s] without a zone (the local date); calls, failed, replayed and unpriced are int64, tokens
+    Int64, cached_share, cost_usd and saved_usd float64.
     """
     return usage(workspace, since=since, by=by).frame()
 

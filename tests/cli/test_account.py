@@ -45,6 +45,7 @@ CALL = Call(
     retries=0,
     fallback_from="",
     key="sk-…456",
+    chat="",
     outcome="ok",
     error="",
     prompt="Why is\nthis so?",
@@ -147,7 +148,7 @@ def test_prune_forgets_the_oldest(recorded: Workspace, say: Say) -> None:
 def test_stats_sums(recorded: Workspace, say: Say) -> None:
     lines = say("stats", "--by", "endpoint")[1].splitlines()
     assert lines[0].split()[:3] == ["endpoint", "calls", "failed"]
-    assert lines[1].split() == ["my-gpt4o", "1", "0", "1,200", "600", "0", "30", "50%", "$0.0020", "0", "$0.0020"]
+    assert lines[1].split() == ["my-gpt4o", "1", "0", "0", "1,200", "600", "0", "30", "50%", "$0.0020", "0", "$0.0020"]
     assert len(say("stats")[1].splitlines()) == 3
     assert len(say("stats", "--since", "24h")[1].splitlines()) == 2
 

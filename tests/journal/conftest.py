@@ -43,6 +43,7 @@ _CALL = Call(
     retries=0,
     fallback_from="",
     key="",
+    chat="",
     outcome="ok",
     error="",
     prompt="Why?",

@@ -246,4 +246,4 @@ def test_in_any_order_what_is_spent_never_passes_the_cap(
 def _costing(usd: float) -> Call:
     texts = ("e", "p", "m", "analysis", "", "")
     tokens = (1, 0, 0, 1)
-    return Call(datetime.now(UTC), *texts, (), *tokens, usd, usd, 0.1, 0.1, 0, "", "", "ok", "", None, None)
+    return Call(datetime.now(UTC), *texts, (), *tokens, usd, usd, 0.1, 0.1, 0, "", "", "", "ok", "", None, None)

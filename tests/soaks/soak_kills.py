@@ -59,6 +59,7 @@ RECORDED = Call(
     retries=0,
     fallback_from="",
     key="",
+    chat="",
     outcome="ok",
     error="",
     prompt="",
