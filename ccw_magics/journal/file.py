@@ -21,6 +21,8 @@ from ccw_magics.journal.tables import VERSIONS
 
 WAIT_S: Final = 1.0
 """How long another process that holds the file may hold a call up: its record is not worth more of a user's time."""
+LONG_WAIT_S: Final = 10.0
+"""The same where a limit of spending hangs on it: a call that costs money may wait for its turn."""
 _POLL_S: Final = 0.005
 """Between tries in that time; writing a call takes less, so that a process that writes many leaves gaps enough."""
 _UNUSABLE: Final = (sqlite3.Error, OSError, ValueError, OverflowError)
@@ -85,22 +87,29 @@ class JournalFile:
     def write(self, action: Callable[[], T]) -> T:
         """Write something that must be on file, into a file that is made where it is missing.
 
+        Another process that writes is waited for, at most `LONG_WAIT_S`.
+
         Raises:
             CcwError: The file cannot be written.
         """
         try:
-            return self._in_turn(lambda: self._made(action))
+            return self._in_turn(lambda: self._made(action), LONG_WAIT_S)
         except _UNUSABLE as error:
             raise self._unusable(error) from None
 
-    def use(self, action: Callable[[], T], otherwise: T) -> T:
+    def use(self, action: Callable[[], T], otherwise: T, *, wait_s: float = WAIT_S) -> T:
         """Read or write what is there; no file is made, and without one the answer is `otherwise`.
+
+        Args:
+            action: What is to be done.
+            otherwise: The answer where there is no file.
+            wait_s: How long another process that writes is waited for.
 
         Raises:
             CcwError: The file cannot be used.
         """
         try:
-            return self._in_turn(lambda: self._where_it_is(action, otherwise))
+            return self._in_turn(lambda: self._where_it_is(action, otherwise), wait_s)
         except _UNUSABLE as error:
             raise self._unusable(error) from None
 
@@ -159,8 +168,8 @@ class JournalFile:
             self._keep_private()
         return self._retried(action)
 
-    def _in_turn(self, action: Callable[[], T]) -> T:
-        """Do something with the lock; where another process is in the way, again and again for `WAIT_S`."""
+    def _in_turn(self, action: Callable[[], T], wait_s: float = WAIT_S) -> T:
+        """Do something with the lock; where another process is in the way, again and again for so many seconds."""
         deadline_s = float("inf")
         while True:
             try:
@@ -168,7 +177,7 @@ class JournalFile:
                     return action()
             except sqlite3.Error as error:
                 now_s = time.monotonic()
-                deadline_s = min(deadline_s, now_s + WAIT_S)
+                deadline_s = min(deadline_s, now_s + wait_s)
                 if now_s >= deadline_s or not is_busy(error):
                     raise
             time.sleep(_POLL_S)

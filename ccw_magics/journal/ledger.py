@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from ccw_magics.errors import CcwError
-from ccw_magics.journal.file import JournalFile
+from ccw_magics.journal.file import LONG_WAIT_S, JournalFile
 from ccw_magics.journal.rows import MICROSECOND, microseconds
 from ccw_magics.journal.sums import UNPRICED
 
@@ -109,7 +109,7 @@ class Ledger:
         else:
             statement = "UPDATE ledger SET usd = ?2, kind = 'settled' WHERE id = ?1 AND kind = 'reserved'"
         try:
-            self._file.use(lambda: self._write(statement, values), None)
+            self._file.use(lambda: self._write(statement, values), None, wait_s=LONG_WAIT_S)
         except CcwError as error:
             self._file.tell_once("settling", f"what a call cost is not settled: {error.message}")
 
