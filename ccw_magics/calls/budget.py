@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+from ccw_magics.backends.base import Backend, ModelCall
 from ccw_magics.calls import tokens
 from ccw_magics.context.pack import Pack, readable_size
 from ccw_magics.errors import ContextTooLarge
@@ -39,32 +40,48 @@ async def require_fit(prepared: Prepared) -> None:
     if window is None or size_bytes <= window * SURE_BYTES_PER_TOKEN:
         return
     counted = await tokens.count(backend, call)
-    if counted is not None and counted + ANSWER_RESERVE_TOKENS > window:
-        advice = what_to_leave_out(prepared.pack, counted + ANSWER_RESERVE_TOKENS - window, counted)
+    if counted is not None and (over := over_tokens(counted, window)) > 0:
+        advice = await what_to_leave_out(backend, call, prepared.pack, over, counted)
         raise ContextTooLarge(
             f"pack and prompt have about {counted:,} tokens; {call.model} takes {window:,}, its answer included",
             hint=f"{advice} An endpoint with a larger window is the other way.",
         )
 
 
-def what_to_leave_out(pack: Pack | None, over_tokens: int, tokens_all: int) -> str:
+def over_tokens(counted: int, window: int) -> int:
+    """By how many tokens a prompt is too large for a window; 0 or less where it fits."""
+    return counted + ANSWER_RESERVE_TOKENS - window
+
+
+async def what_to_leave_out(backend: Backend, call: ModelCall, pack: Pack | None, over: int, tokens_all: int) -> str:
     """Which files to leave out so that a call fits: the fewest, so the largest.
 
     Args:
-        pack: What would be sent.
-        over_tokens: By how much it is too large.
-        tokens_all: What pack and prompt have together.
+        backend: Who counts their tokens.
+        call: What would be sent.
+        pack: What it would bring of files.
+        over: By how many tokens it is too large.
+        tokens_all: What it has together.
     """
+    if call.turns:
+        return "Begin another conversation, or shorten the prompt."
     if pack is None or not pack.files:
         return "Shorten the prompt."
-    needed_bytes = pack.size_bytes * over_tokens / max(1, tokens_all)
+    density = tokens_all / max(1, len(tokens.text_of(call).encode()))
     by_size = sorted(zip(pack.sizes_bytes, pack.files, strict=True), key=lambda item: (-item[0], item[1]))
-    chosen: list[str] = []
-    for size_bytes, path in by_size:
-        if needed_bytes <= 0:
-            break
-        needed_bytes -= size_bytes
+    left_over, chosen = float(over), list[str]()
+    for size_bytes, path in by_size[:LEFT_OUT_SHOWN]:
         chosen.append(f"{path} ({readable_size(size_bytes)})")
-    if len(chosen) > LEFT_OUT_SHOWN or len(chosen) == len(by_size):
-        return f"Refer to fewer or smaller files. Largest: {', '.join(chosen[:LEFT_OUT_SHOWN])}."
-    return f"Without {', '.join(chosen)} it fits."
+        left_over -= await _file_tokens(backend, call, pack, path, size_bytes * density)
+        if left_over <= 0 and len(chosen) < len(by_size):
+            return f"Without {', '.join(chosen)} it fits."
+    return f"Refer to fewer or smaller files. Largest: {', '.join(chosen)}."
+
+
+async def _file_tokens(backend: Backend, call: ModelCall, pack: Pack, path: str, about: float) -> float:
+    """A file's tokens: counted, since a token is of more bytes in one than in another; about, where it is not whole."""
+    section = next((section for section in pack.sections if section.path == path and section.kind == "whole"), None)
+    if section is None:
+        return about
+    counted = await tokens.count_part(backend, call, section.text().decode())
+    return about if counted is None else counted

@@ -90,7 +90,7 @@ class Conversations:
     """The conversations of a project, and where this kernel stands in each.
 
     A notebook that is run again from its top, with answers replayed, walks through the turns that are recorded, and
-    goes on live where they end, or where a question differs. Without replay the next turn always follows the newest.
+    goes on live where they end, or where the files or a question differ. Otherwise the next turn follows the newest.
 
     Args:
         chats: What is recorded of them.
@@ -99,6 +99,7 @@ class Conversations:
     def __init__(self, chats: Chats) -> None:
         self._chats = chats
         self._at: dict[str, int | None] = {}
+        self._include_dirs: dict[str, tuple[Path, ...]] = {}
 
     def lines(self, name: str, prompt: str, *, replays: bool) -> Iterator[tuple[StoredTurn, ...]]:
         """The turns that may stand before a question; the last of them is the one to go on from.
@@ -112,15 +113,29 @@ class Conversations:
             CcwError: The record cannot be read.
         """
         path = tuple(self._chats.path(name))
-        if replays and name not in self._at:  # the first turn in this kernel: it may be any that was asked before
-            for place, stored in enumerate(path):
-                if stored.turn.prompt == prompt:
-                    yield path[:place]
-        if replays and (here := self._at.get(name)) is not None:
-            ids = [stored.id for stored in path]
-            yield path[: ids.index(here) + 1] if here in ids else path
+        here, ids = self._at.get(name), [stored.id for stored in path]
+        if here is not None and here in ids:
+            yield path[: ids.index(here) + 1]
+        elif replays and name not in self._at:  # the first turn in this kernel: it may be any that was asked before
+            asked = [path[:place] for place, stored in enumerate(path) if stored.turn.prompt == prompt]
+            yield from asked
+            if len(asked) != 1:
+                yield asked[0] if asked else path
         else:
             yield path
+
+    def follow(self, name: str) -> None:
+        """Go on from the newest turn: a shell is not a notebook that is run again from its top."""
+        self._at[name] = None
+
+    def reach(self, name: str, include_dirs: tuple[Path, ...]) -> tuple[Path, ...]:
+        """The folders outside the project that a conversation's references may reach: all that this kernel named.
+
+        They are not kept in the journal: a project that came from elsewhere must not open folders by it.
+        """
+        known = dict.fromkeys((*self._include_dirs.get(name, ()), *include_dirs))
+        self._include_dirs[name] = tuple(known)
+        return self._include_dirs[name]
 
     def next(self, talk: Talk, key: str) -> StoredTurn | None:
         """The turn that the record has at this place, if it is the one with this key."""
@@ -133,7 +148,9 @@ class Conversations:
         """Go one turn further along the record, if its next turn is the one with this key."""
         found = self.next(talk, key)
         if found is not None:
-            self._at[talk.name] = found.id
+            is_newest = found.id == self._chats.path(talk.name)[-1].id
+            self._at[talk.name] = None if is_newest else found.id
+            self._chats.touch(talk.name)
         return found is not None
 
     def add(self, talk: Talk, turn: Turn, *, is_replayed: bool) -> str:
@@ -142,15 +159,16 @@ class Conversations:
         Returns:
             What the user should know of it: that it could not be kept, or where another line is; empty for nothing.
         """
-        kept = self._chats.append(talk.name, talk.parent_id, turn)
+        kept = self._chats.append(talk.name, talk.parent_id, turn, is_replayed=is_replayed)
         if kept is None:
             return ""  # the journal says why
-        self._at[talk.name] = kept.turn_id if is_replayed else None
+        self._at[talk.name] = None
         return f"the conversation had gone on otherwise: that is kept as {kept.set_aside}" if kept.set_aside else ""
 
     def clear(self, name: str) -> bool:
         """Forget a conversation, and where this kernel stands in it; False where there is none."""
         self._at.pop(name, None)
+        self._include_dirs.pop(name, None)
         return self._chats.clear(name)
 
 

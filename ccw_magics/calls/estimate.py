@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from ccw_magics.backends.base import Backend, ModelCall, Usage
@@ -10,6 +10,8 @@ from ccw_magics.calls import tokens
 
 CACHED_MIN_TOKENS: Final = 1024
 """A prefix shorter than this is cached by no hosted provider (OpenAI's and most Anthropic models' limit)."""
+PROBE_TOKENS: Final = 1000
+"""Of a call whose price is looked up, to learn what a token costs."""
 
 
 @dataclass(frozen=True)
@@ -21,15 +23,33 @@ class Estimate:
         cached_tokens: Those of them in the prefix that stays the same from call to call, so that a provider can have
             it in its cache; 0 where the prefix is too short for that.
         output_tokens: Of the answer: its limit where that is lower than what answers had so far.
-        cold_usd: US dollars where nothing is cached, what is written to the cache included; None where unknown.
-        cached_usd: US dollars where the prefix is read from the cache; None where unknown.
+        prompt_usd: US dollars for the prompt where nothing is cached, what is written to the cache included; None where
+            unknown.
+        cached_prompt_usd: The same where the prefix is read from the cache.
+        token_usd: US dollars for a token of the answer; None where unknown.
     """
 
     input_tokens: int
     cached_tokens: int
     output_tokens: int
-    cold_usd: float | None
-    cached_usd: float | None
+    prompt_usd: float | None
+    cached_prompt_usd: float | None
+    token_usd: float | None
+
+    @property
+    def answer_usd(self) -> float | None:
+        """US dollars for the answer; None where unknown."""
+        return None if self.token_usd is None else self.token_usd * self.output_tokens
+
+    @property
+    def cold_usd(self) -> float | None:
+        """US dollars for prompt and answer where nothing is cached; None where unknown."""
+        return _sum(self.prompt_usd, self.answer_usd)
+
+    @property
+    def cached_usd(self) -> float | None:
+        """US dollars for prompt and answer where the prefix is read from the cache; None where unknown."""
+        return _sum(self.cached_prompt_usd, self.answer_usd)
 
 
 async def estimate(backend: Backend, call: ModelCall, output_tokens: int) -> Estimate | None:
@@ -44,10 +64,21 @@ async def estimate(backend: Backend, call: ModelCall, output_tokens: int) -> Est
     if counted is None:
         return None
     prefix = _cached(call, counted)
-    cold, cached = Usage(counted, 0, prefix, output_tokens), Usage(counted, prefix, 0, output_tokens)
+    kept = counted if call.is_kept and _is_cacheable(call, counted) else prefix
+    token_usd = await _token_usd(backend, call, counted)
     return Estimate(
-        counted, prefix, output_tokens, await backend.price_usd(call, cold), await backend.price_usd(call, cached)
+        counted,
+        prefix,
+        output_tokens,
+        await _prompt_usd(backend, call, Usage(counted, 0, kept), token_usd),
+        await _prompt_usd(backend, call, Usage(counted, prefix, kept - prefix), token_usd),
+        token_usd,
     )
+
+
+async def sample_usd(backend: Backend, call: ModelCall) -> float | None:
+    """What some call to the model costs, nothing counted: 0.0 where all are free, None where no price is known."""
+    return await backend.price_usd(call, Usage(PROBE_TOKENS, output_tokens=PROBE_TOKENS))
 
 
 def answer_tokens(call: ModelCall, expected: int) -> int:
@@ -61,11 +92,35 @@ def limit_of(call: ModelCall) -> int | None:
     return int(limit) if limit else None
 
 
+async def _token_usd(backend: Backend, call: ModelCall, counted: int) -> float | None:
+    one = await backend.price_usd(call, Usage(counted, output_tokens=PROBE_TOKENS))
+    two = await backend.price_usd(call, Usage(counted, output_tokens=2 * PROBE_TOKENS))
+    return None if one is None or two is None else (two - one) / PROBE_TOKENS
+
+
+async def _prompt_usd(backend: Backend, call: ModelCall, usage: Usage, token_usd: float | None) -> float | None:
+    """What a prompt costs; what is written to the cache counts as input where writing has no price of its own."""
+    plain = replace(usage, cache_write_tokens=0)
+    prices = [await backend.price_usd(call, replace(used, output_tokens=PROBE_TOKENS)) for used in (usage, plain)]
+    known = [price for price in prices if price is not None]
+    return max(0.0, max(known) - token_usd * PROBE_TOKENS) if known and token_usd is not None else None
+
+
 def _cached(call: ModelCall, counted: int) -> int:
     """The prefix's share of the tokens, by its share of the bytes."""
+    if not (call.blocks or call.turns):
+        return 0
     tail = call.asked if call.turns else call.text[len("".join(call.blocks)) :]
-    whole = len(call.system.encode()) + len(call.text.encode())
-    share = 1 - len(tail.encode()) / max(1, whole)
-    prefix = int(counted * share) if call.blocks or call.turns else 0
-    is_hosted = call.provider_type not in {"local", "ollama", "custom"}
-    return 0 if is_hosted and prefix < CACHED_MIN_TOKENS else prefix
+    share = 1 - len(tail.encode()) / max(1, len(tokens.text_of(call).encode()))
+    prefix = int(counted * share)
+    return prefix if _is_cacheable(call, prefix) else 0
+
+
+def _is_cacheable(call: ModelCall, prefix: int) -> bool:
+    return prefix >= CACHED_MIN_TOKENS or call.provider_type in {"local", "ollama", "custom"}
+
+
+def _sum(*amounts: float | None) -> float | None:
+    """None where one of them is not known."""
+    known = [amount for amount in amounts if amount is not None]
+    return sum(known) if len(known) == len(amounts) else None

@@ -135,7 +135,9 @@ class Executor:
             raise
 
     async def _aprepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
-        if "@" not in run.request.prompt:  # nothing to pack: quicker than finding a thread for it
+        if (
+            "@" not in run.request.prompt and run.request.chat is None
+        ):  # nothing to pack: quicker than finding a thread for it
             return self._prepare(run, endpoint_id, emit)
         return await asyncio.to_thread(self._prepare, run, endpoint_id, emit)
 
@@ -205,7 +207,8 @@ class Executor:
         if answer is not None and self.conversations.walked(talk, prepared.key):
             return
         asked, text = prepared.call.prompt, "".join(run.progress.pieces)
-        turn = talk.turn(prepared.route.endpoint.id, run.request.prompt, asked, text, prepared.key, run.asked_at)
+        key = run.all_prepared[0].key  # of who was asked first, where another one answered: so it is looked for
+        turn = talk.turn(prepared.route.endpoint.id, run.request.prompt, asked, text, key, run.asked_at)
         if remark := self.conversations.add(talk, turn, is_replayed=answer is not None):
             run.warnings.append(remark)
 
@@ -215,6 +218,8 @@ class Executor:
         if prepared is None or prepared.recorded is not None or not run.is_answered:
             return
         end, text = progress.total(), "".join(progress.pieces)
+        if end.is_cut and run.request.max_cost_usd is not None:
+            return  # cut by what it may cost, which is not a part of the key
         end = end if end.model else replace(end, model=prepared.route.endpoint.model)
         for asked in run.all_prepared:
             if asked.key and (run.request.replay or asked.route.endpoint.replay):

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
 from ccw_magics.backends.base import joined
-from ccw_magics.calls.budget import what_to_leave_out
-from ccw_magics.calls.estimate import Estimate, answer_tokens, estimate
+from ccw_magics.calls import tokens
+from ccw_magics.calls.budget import over_tokens, what_to_leave_out
+from ccw_magics.calls.chat import Talk
+from ccw_magics.calls.estimate import Estimate, answer_tokens, estimate, sample_usd
 from ccw_magics.calls.limits import expected_output
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.structured import best_shape
+from ccw_magics.journal import readable_usd
 
 
 @dataclass(frozen=True)
@@ -69,6 +72,15 @@ class _Piece:
     is_prefix: bool = False
 
 
+@dataclass(frozen=True)
+class _Usd:
+    """What the whole costs, cold and cached, and the answer alone; None where unknown."""
+
+    cold: float | None
+    cached: float | None
+    answer: float | None
+
+
 async def plan(prepared: Prepared, request: Request) -> Plan:
     """What a prepared call would send, counted by a tokenizer here; nothing is sent.
 
@@ -82,13 +94,15 @@ async def plan(prepared: Prepared, request: Request) -> Plan:
     window = prepared.route.endpoint.context_window or await backend.context_window_tokens(call)
     expected = answer_tokens(call, expected_output(prepared.output_owner))
     guess = await estimate(backend, call, expected)
+    usd = _usd_of(guess) if guess is not None else _Usd(*[await _free_usd(prepared)] * 3)
+    advice = await _advice(prepared, guess, window)
     return Plan(
         endpoint=prepared.route.endpoint.id,
         model=call.model,
-        parts=tuple(_parts([*_pieces(prepared)], guess, await _prices(prepared, guess), window)),
+        parts=tuple(_parts([*_pieces(prepared)], guess, usd, window)),
         window_tokens=window,
         replayed_at=None if prepared.recorded is None else prepared.recorded.at,
-        remarks=tuple(_remarks(prepared, guess, window)),
+        remarks=(*_remarks(prepared), *advice, *_refusal(request, guess)),
     )
 
 
@@ -96,15 +110,26 @@ def _pieces(prepared: Prepared) -> Iterator[_Piece]:
     call, talk = prepared.call, prepared.talk
     if call.system:
         yield _Piece("system prompt", _size(call.system), is_prefix=bool(call.blocks or call.turns))
+    if schema := tokens.schema_text(call):
+        yield _Piece("schema", _size(schema), is_prefix=bool(call.blocks or call.turns))
     if talk is not None and talk.before:
         earlier = _size(call.text) - _size(call.asked)
-        yield _Piece(f"conversation {talk.name}, {len(talk.before)} turns", earlier, is_prefix=True)
+        turns = "1 turn" if len(talk.before) == 1 else f"{len(talk.before)} turns"
+        yield _Piece(f"conversation {talk.name}, {turns}", earlier, is_prefix=True)
         if call.tail:
-            yield _Piece("changes in the files", _size(call.tail))
+            yield _news(prepared, talk)
     elif prepared.pack is not None and prepared.pack.files:
         yield from _references(prepared)
     context = call.tail if call.turns else "".join((*call.blocks, call.tail))
     yield _Piece("prompt", _size(joined(context, call.prompt)) - _size(context))
+
+
+def _news(prepared: Prepared, talk: Talk) -> _Piece:
+    """What the newest turn brings of files: its own references, and what changed in those told before."""
+    matched = prepared.pack.matched if prepared.pack is not None else ()
+    own = {path for reference, paths in matched if _named(reference) in talk.references for path in paths}
+    name = ", ".join((*talk.references, "changes in the files")) if own else "changes in the files"
+    return _Piece(name, _size(prepared.call.tail), len(own))
 
 
 def _references(prepared: Prepared) -> Iterator[_Piece]:
@@ -119,61 +144,67 @@ def _references(prepared: Prepared) -> Iterator[_Piece]:
     whole, files_bytes = pack.size_bytes, sum(size for _, size in sizes.values())
     for reference, (files, size_bytes) in sizes.items():
         share = size_bytes / files_bytes if files_bytes else 1 / len(sizes)
-        name = reference if reference.startswith("@") else f"@{reference}"
-        yield _Piece(name, round(whole * share), files, is_prefix=bool(prepared.call.blocks))
+        yield _Piece(_named(reference), round(whole * share), files, is_prefix=bool(prepared.call.blocks))
 
 
-async def _prices(prepared: Prepared, guess: Estimate | None) -> Mapping[str, float | None]:
-    """What the whole costs, and the answer alone."""
-    if guess is None:
-        return {"cold": None, "cached": None, "answer": None}
-    without = await estimate(prepared.backend, prepared.call, 0)
-    answer = None
-    if without is not None and guess.cold_usd is not None:
-        answer = guess.cold_usd - (without.cold_usd or 0.0)
-    return {"cold": guess.cold_usd, "cached": guess.cached_usd, "answer": answer}
+def _named(reference: str) -> str:
+    return reference if reference.startswith("@") else f"@{reference}"
 
 
-def _parts(
-    pieces: list[_Piece], guess: Estimate | None, usd: Mapping[str, float | None], window: int | None
-) -> Iterator[Part]:
+def _usd_of(guess: Estimate) -> _Usd:
+    return _Usd(guess.cold_usd, guess.cached_usd, guess.answer_usd)
+
+
+async def _free_usd(prepared: Prepared) -> float | None:
+    """What a call costs whose tokens nobody can count: nothing where the model is free, else that is not known."""
+    return 0.0 if await sample_usd(prepared.backend, prepared.call) == 0 else None
+
+
+def _parts(pieces: list[_Piece], guess: Estimate | None, usd: _Usd, window: int | None) -> Iterator[Part]:
     whole_bytes = sum(piece.size_bytes for piece in pieces)
     prefix_bytes = sum(piece.size_bytes for piece in pieces if piece.is_prefix)
     counted = None if guess is None else guess.input_tokens
     for piece in pieces:
         share = piece.size_bytes / max(1, whole_bytes)
         number = None if counted is None else round(counted * share)
-        cold, cached = _part_usd(piece, share, prefix_bytes / max(1, whole_bytes), guess, usd)
+        cold, cached = _part_usd(piece, share, prefix_bytes / max(1, whole_bytes), usd)
         yield Part(piece.name, piece.files, piece.size_bytes, number, cold, cached, _share(number, window))
     answer = None if guess is None else guess.output_tokens
-    yield Part("answer, about", 0, 0, answer, usd["answer"], usd["answer"], _share(answer, window))
+    yield Part("answer, about", 0, 0, answer, usd.answer, usd.answer, _share(answer, window))
     total = None if counted is None or answer is None else counted + answer
     files = sum(piece.files for piece in pieces)
-    yield Part("total", files, whole_bytes, total, usd["cold"], usd["cached"], _share(total, window))
+    yield Part("total", files, whole_bytes, total, usd.cold, usd.cached, _share(total, window))
 
 
-def _part_usd(
-    piece: _Piece, share: float, prefix_share: float, guess: Estimate | None, usd: Mapping[str, float | None]
-) -> tuple[float | None, float | None]:
+def _part_usd(piece: _Piece, share: float, prefix_share: float, usd: _Usd) -> tuple[float | None, float | None]:
     """What a part costs, cold and cached: input is shared out by size, and what caching saves, to the prefix alone."""
-    cold, cached, answer = usd["cold"], usd["cached"], usd["answer"]
-    if guess is None or cold is None or cached is None or answer is None:
+    if usd.cold is None or usd.cached is None or usd.answer is None:
         return None, None
-    saved = (cold - cached) * (share / prefix_share) if piece.is_prefix and prefix_share else 0.0
-    own = (cold - answer) * share
+    saved = (usd.cold - usd.cached) * (share / prefix_share) if piece.is_prefix and prefix_share else 0.0
+    own = (usd.cold - usd.answer) * share
     return own, own - saved
 
 
-def _remarks(prepared: Prepared, guess: Estimate | None, window: int | None) -> Iterator[str]:
+def _remarks(prepared: Prepared) -> Iterator[str]:
     pack = prepared.pack
     if pack is not None:
         yield from (f"{reference} matches no file; it would be sent as text only" for reference in pack.unmatched)
         yield from (f"left out: {item.path} ({item.reason})" for item in pack.skipped)
         yield from pack.warnings
-    if guess is not None and window is not None and guess.input_tokens > window:
-        over = guess.input_tokens - window
-        advice = what_to_leave_out(pack, over, guess.input_tokens)
-        yield f"this does not fit the model's window of {window:,} tokens. {advice}"
+
+
+async def _advice(prepared: Prepared, guess: Estimate | None, window: int | None) -> list[str]:
+    """What to do where the prompt does not fit."""
+    if guess is None or window is None or (over := over_tokens(guess.input_tokens, window)) <= 0:
+        return []
+    advice = await what_to_leave_out(prepared.backend, prepared.call, prepared.pack, over, guess.input_tokens)
+    return [f"this does not fit the model's window of {window:,} tokens. {advice}"]
+
+
+def _refusal(request: Request, guess: Estimate | None) -> Iterator[str]:
+    limit = request.max_cost_usd
+    if limit is not None and guess is not None and guess.prompt_usd is not None and guess.prompt_usd > limit:
+        yield f"this would be refused: --max-cost allows {readable_usd(limit)}, and the prompt alone costs more"
 
 
 def _share(tokens: int | None, window: int | None) -> float | None:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -22,6 +24,7 @@ from ccw_magics.calls.worker import OnOutput
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack, PackRequest
 from ccw_magics.context.patterns import extract_patterns
+from ccw_magics.context.rooted import rooted
 from ccw_magics.context.told import Teller, Told
 from ccw_magics.context.watch import OnRead
 from ccw_magics.errors import SchemaError
@@ -136,24 +139,44 @@ def _question(
 ) -> Prepared:
     """A question by itself."""
     references = tuple(extract_patterns(request.prompt))
-    prepared = plain
-    if references:
-        wanted = _wanted(plain.route, references, request, sources.root)
-        pack = sources.cache.peek(wanted) if is_dry else sources.cache.pack(wanted, _reading(emit))
-        slots_dir = sources.cache.slots_dir if wanted.keep else None
-        prepared = replace(plain, call=with_context(plain.call, pack, slots_dir, kept=wanted.keep), pack=pack)
+    wanted = _wanted(plain.route, references, request, sources.root) if references else None
+    if replays or is_dry:  # what is not sent must not count as sent
+        looked = _packed(plain, sources, wanted, sources.cache.peek)
+        looked = _recalled(looked, request, sources, _content(looked), replays=replays)
+        if is_dry or looked.recorded is not None:
+            return looked
+    prepared = _packed(plain, sources, wanted, partial(sources.cache.pack, on_read=_reading(emit)))
     if not (replays or plain.route.endpoint.replay):
         return prepared
-    content = prepared.pack.content_hash if prepared.pack is not None and prepared.pack.files else ""
-    return _recalled(prepared, request, sources, content, replays=replays)
+    return _recalled(prepared, request, sources, _content(prepared), replays=False)
+
+
+def _packed(
+    plain: Prepared, sources: Sources, wanted: PackRequest | None, pack: Callable[[PackRequest], Pack]
+) -> Prepared:
+    """The call with its files, if any are wanted."""
+    if wanted is None:
+        return plain
+    packed = pack(wanted)
+    slots_dir = sources.cache.slots_dir if wanted.keep else None
+    return replace(plain, call=with_context(plain.call, packed, slots_dir, kept=wanted.keep), pack=packed)
+
+
+def _content(prepared: Prepared) -> str:
+    """A hash of the files' contents; empty where there are none."""
+    return prepared.pack.content_hash if prepared.pack is not None and prepared.pack.files else ""
 
 
 def _turns(plain: Prepared, request: Request, sources: Sources, emit: OnOutput, *, replays: bool) -> Prepared:
     """The next turn of a conversation: after the first line of turns that a recorded answer follows, else the last."""
     assert request.chat is not None
-    prepared = plain
-    for before in sources.conversations.lines(request.chat, request.prompt, replays=replays):
-        prepared = _turn(plain, request, sources, before, emit, replays=replays)
+    conversations, prepared = sources.conversations, plain
+    include_dirs = conversations.reach(request.chat, request.include_dirs)
+    typed = tuple(extract_patterns(request.prompt))
+    own = _wanted(plain.route, typed, replace(request, include_dirs=include_dirs), sources.root)
+    own = replace(own, references=rooted(own) if typed else (), cwd=sources.root)
+    for before in conversations.lines(request.chat, request.prompt, replays=replays):
+        prepared = _turn(plain, request, own, sources, before, emit, replays=replays)
         if prepared.recorded is not None:
             break
     return prepared
@@ -162,6 +185,7 @@ def _turns(plain: Prepared, request: Request, sources: Sources, emit: OnOutput, 
 def _turn(
     plain: Prepared,
     request: Request,
+    own: PackRequest,
     sources: Sources,
     before: tuple[StoredTurn, ...],
     emit: OnOutput,
@@ -169,13 +193,12 @@ def _turn(
     replays: bool,
 ) -> Prepared:
     assert request.chat is not None
-    own = tuple(extract_patterns(request.prompt))
-    references = tuple(dict.fromkeys([ref for stored in before for ref in stored.turn.references] + [*own]))
-    wanted, pack, told = _wanted(plain.route, references, request, sources.root), None, NOTHING
-    if references:
+    earlier = [reference for stored in before for reference in stored.turn.references]
+    wanted, pack, told = replace(own, references=tuple(dict.fromkeys([*earlier, *own.references]))), None, NOTHING
+    if wanted.references:
         said = [Told(stored.turn.context, stored.turn.sections) for stored in before]
         pack, told = sources.teller.tell(said, wanted, _reading(emit))
-    talk = Talk(request.chat, before, own, told)
+    talk = Talk(request.chat, before, own.references, told)
     call = talk.call(plain.call, sources.cache.slots_dir if wanted.keep else None, kept=wanted.keep)
     prepared = replace(plain, call=call, pack=pack, talk=talk)
     return _recalled(prepared, request, sources, talk.content(), replays=replays)

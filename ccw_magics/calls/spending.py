@@ -8,6 +8,7 @@ costs beyond what was expected of it is the most by which a limit can be passed.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 import threading
 from dataclasses import dataclass, replace
@@ -15,15 +16,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import Final
 
-from ccw_magics.backends.base import Backend, ModelCall, Usage
+from ccw_magics.backends.base import Backend, ModelCall
 from ccw_magics.calls.budget import ANSWER_RESERVE_TOKENS
-from ccw_magics.calls.estimate import Estimate, estimate, limit_of
+from ccw_magics.calls.estimate import Estimate, estimate, limit_of, sample_usd
 from ccw_magics.config.models import Budget
 from ccw_magics.errors import BudgetExceeded
 from ccw_magics.journal import Journal, Overspent, readable_usd
 
-PROBE_TOKENS: Final = 1000
-"""Of an answer whose price is looked up, to learn the price of one."""
 TOLERANCE_USD: Final = 1e-9
 """What sums of floating point numbers may be off."""
 
@@ -60,6 +59,7 @@ class Allowance:
         budget: The project's limits.
         max_cost_usd: The request's own limit; None for none.
         unpriced: Models that a limit does not count, since nobody knows their price.
+        expected_usd: What the try that was let through last is expected to cost.
     """
 
     root: Path
@@ -69,9 +69,13 @@ class Allowance:
 
     def __post_init__(self) -> None:
         self.unpriced: set[str] = set()
+        self._lock = threading.Lock()  # an interrupted call may be settled while its reservation is still being made
+        self._is_settled = False
+        self.expected_usd = 0.0
+        self._spent_usd = 0.0
         self._kernel_usd = 0.0
-        self._day: int | None = None
-        self._reserved_usd = 0.0
+        self._day_usd = 0.0
+        self._days: list[int] = []
 
     @property
     def has_limit(self) -> bool:
@@ -89,7 +93,8 @@ class Allowance:
             spent_usd: What this request has cost until now.
 
         Returns:
-            The call; with `max_cost_usd`, its answer limited to what that leaves room for.
+            The call; with `max_cost_usd`, its answer limited to what that leaves room for. A free one is always let
+            through, and one whose price nobody knows unless there is a `max_cost_usd`.
 
         Raises:
             BudgetExceeded: The try could pass a limit; nothing was sent.
@@ -97,15 +102,20 @@ class Allowance:
         """
         if not self.has_limit:
             return call
-        guess = await estimate(backend, call, expected_tokens)
+        sample = await sample_usd(backend, call)
+        if sample == 0:
+            return call
+        guess = None if sample is None else await estimate(backend, call, expected_tokens)
         if guess is None or guess.cold_usd is None:
             if self.max_cost_usd is not None:
                 raise _unpriced(call)
             self.unpriced.add(call.model)
             return call
+        usd = guess.cold_usd
         if self.max_cost_usd is not None:
-            call = await self._within(backend, call, guess, self.max_cost_usd - spent_usd)
-        await asyncio.to_thread(self._reserve, spent_usd + guess.cold_usd, call.model)
+            call = await self._within(backend, call, guess, spent_usd)
+            usd = min(usd, self.max_cost_usd - spent_usd)
+        await asyncio.to_thread(self._reserve, spent_usd, usd, call.model)
         return call
 
     def settle(self, cost_usd: float | None, *, is_recorded: bool) -> None:
@@ -115,70 +125,89 @@ class Allowance:
             cost_usd: What it cost; None where that is not known.
             is_recorded: Whether the journal's calls have that cost, which is then not to be counted twice.
         """
-        known_usd = self._reserved_usd if cost_usd is None else cost_usd
-        purse = purse_of(self.root)
-        with purse.lock:
-            purse.reserved_usd -= self._kernel_usd
-            purse.spent_usd += known_usd
-        self._kernel_usd = 0.0
-        if self._day is not None:
-            number, self._day = self._day, None
-            self.journal.ledger.settle(number, None if is_recorded and cost_usd is not None else known_usd)
+        with self._lock:
+            self._is_settled = True
+            known_usd = self._spent_usd + self.expected_usd if cost_usd is None else cost_usd
+            purse = purse_of(self.root)
+            with purse.lock:
+                purse.reserved_usd -= self._kernel_usd
+                purse.spent_usd += known_usd
+            unrecorded_usd = None if is_recorded and cost_usd is not None else known_usd
+            for number in self._days:
+                self.journal.ledger.settle(number, unrecorded_usd)
+                unrecorded_usd = None
 
     def remark(self) -> str:
         """What the user should know: that a limit does not count a model; empty for nothing."""
         models = ", ".join(sorted(self.unpriced))
         return f"what {models} costs is not known, and not counted in the budget" if models else ""
 
-    async def _within(self, backend: Backend, call: ModelCall, guess: Estimate, left_usd: float) -> ModelCall:
-        """The call with its answer limited to what `left_usd` pays for."""
-        prompt_usd = await _price(backend, call, guess, 0)
-        token_usd = (await _price(backend, call, guess, PROBE_TOKENS) - prompt_usd) / PROBE_TOKENS
+    async def _within(self, backend: Backend, call: ModelCall, guess: Estimate, spent_usd: float) -> ModelCall:
+        """The call with its answer limited to what `max_cost_usd` leaves for it."""
         wanted = limit_of(call) or await backend.max_output_tokens(call)
-        room = int((left_usd - prompt_usd) / token_usd) if token_usd > 0 else wanted or ANSWER_RESERVE_TOKENS
-        if prompt_usd > left_usd + TOLERANCE_USD or room < min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
-            assert self.max_cost_usd is not None
-            raise BudgetExceeded(
-                f"the call would cost about {readable_usd(prompt_usd)} before {call.model} says a word "
-                f"({guess.input_tokens:,} tokens); --max-cost allows {readable_usd(self.max_cost_usd)}",
-                hint="Refer to fewer files (--dry-run shows what each costs), or allow more.",
-            )
-        if wanted is not None and room >= wanted:
+        room = self._room(guess, spent_usd)
+        # Asked this way round, what is not a number leaves no room.
+        if not room >= min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
+            raise self._too_dear(guess, spent_usd, room)
+        if room >= (wanted or math.inf):
             return call
         limit = "max_completion_tokens" if "max_completion_tokens" in call.params else "max_tokens"
-        return replace(call, params={**call.params, limit: room})
+        return replace(call, params={**call.params, limit: int(room)})
 
-    def _reserve(self, usd: float, model: str) -> None:
-        """Reserve the request's expected cost, in the place of what was reserved for it before."""
+    def _room(self, guess: Estimate, spent_usd: float) -> float:
+        """The answer's tokens that `max_cost_usd` pays for; below 0 where it does not pay for the prompt."""
+        assert self.max_cost_usd is not None
+        assert guess.prompt_usd is not None
+        left_usd = self.max_cost_usd - spent_usd - guess.prompt_usd
+        if not guess.token_usd:
+            return math.inf if left_usd >= -TOLERANCE_USD else -1.0
+        return (left_usd + TOLERANCE_USD) / guess.token_usd
+
+    def _too_dear(self, guess: Estimate, spent_usd: float, room: float) -> BudgetExceeded:
+        assert self.max_cost_usd is not None
+        assert guess.prompt_usd is not None
+        leaves = f", which leaves room for {room:.0f} tokens of an answer" if room > 0 else ""
+        spent = f", {readable_usd(spent_usd)} of it spent" if spent_usd > 0 else ""
+        return BudgetExceeded(
+            f"the prompt alone costs about {readable_usd(guess.prompt_usd)} ({guess.input_tokens:,} tokens){leaves}; "
+            f"--max-cost allows {readable_usd(self.max_cost_usd)}{spent}",
+            hint="Refer to fewer files (--dry-run shows what each costs), or allow more.",
+        )
+
+    def _reserve(self, spent_usd: float, expected_usd: float, model: str) -> None:
+        """Reserve the request's expected cost: what that is beyond what is reserved for it already.
+
+        What is reserved is only ever added to, until it is settled: given back in between, another call could take it
+        while this one has spent it.
+        """
+        with self._lock:
+            if self._is_settled:
+                return
+            self._reserve_kernel(spent_usd + expected_usd, model)
+            self._reserve_day(spent_usd + expected_usd, model)
+            self._spent_usd, self.expected_usd = spent_usd, expected_usd
+
+    def _reserve_kernel(self, usd: float, model: str) -> None:
         purse, limit = purse_of(self.root), self.budget.per_kernel_usd
         with purse.lock:
-            others_usd = purse.reserved_usd - self._kernel_usd
-            if limit is not None and purse.spent_usd + others_usd + usd > limit + TOLERANCE_USD:
+            others_usd, wanted_usd = purse.reserved_usd - self._kernel_usd, max(usd, self._kernel_usd)
+            if limit is not None and not purse.spent_usd + others_usd + wanted_usd <= limit + TOLERANCE_USD:
                 raise _over("this kernel", purse.spent_usd, others_usd, usd, limit, model, "perKernelUsd")
-            purse.reserved_usd, self._kernel_usd = others_usd + usd, usd
-        self._reserved_usd = usd
-        self._reserve_day(usd, model)
+            purse.reserved_usd, self._kernel_usd = others_usd + wanted_usd, wanted_usd
 
     def _reserve_day(self, usd: float, model: str) -> None:
         limit = self.budget.per_day_usd
         if limit is None:
             return
-        before, self._day = self._day, None
-        if before is not None:
-            self.journal.ledger.settle(before, None)
+        more_usd = max(0.0, usd - self._day_usd)
         try:
-            self._day = self.journal.ledger.reserve(usd, since=midnight(), cap_usd=limit)
+            self._days.append(self.journal.ledger.reserve(more_usd, since=midnight(), cap_usd=limit))
         except Overspent as over:
-            spent_usd, reserved_usd = over.spent_usd, over.reserved_usd
+            spent_usd, reserved_usd = over.spent_usd, over.reserved_usd - self._day_usd
         else:
+            self._day_usd += more_usd
             return
         raise _over("today", spent_usd, reserved_usd, usd, limit, model, "perDayUsd")
-
-
-async def _price(backend: Backend, call: ModelCall, guess: Estimate, output_tokens: int) -> float:
-    """What the call costs, nothing cached, with an answer of so many tokens."""
-    usage = Usage(guess.input_tokens, 0, guess.cached_tokens, output_tokens)
-    return await backend.price_usd(call, usage) or 0.0
 
 
 def _over(

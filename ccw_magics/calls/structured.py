@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import json
+import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from ccw_magics.backends.base import AnswerSchema, Backend, Exchange, ModelCall
+from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.progress import Progress
 from ccw_magics.calls.worker import OnOutput
+from ccw_magics.config.credentials import redact
 from ccw_magics.errors import CcwError, ProviderError, SchemaError
 from ccw_magics.schema import Schema
 
 REFUSES_SCHEMA: Final = frozenset({400, 404, 422})
 """What servers answer to a parameter that they, or the model, do not know."""
+
+_ESCAPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")
+"""A character that needs no escape: some servers write `+` or `&` so, or every character."""
 
 Ask = Callable[[Prepared], Awaitable[None]]
 """Asks a model, retries included; the answer goes into the run's progress."""
@@ -37,18 +45,10 @@ async def ask_in_shape(
         CcwError: The model could not be asked.
     """
     asked = await _ask_first(prepared, schema, progress, emit, ask)
-    try:
-        return schema.read("".join(progress.pieces)), asked
-    except SchemaError as error:
-        misfit = error
-    if progress.total().is_refused:
-        raise SchemaError("the model refused to answer", hint="The reply's text says why, if the model did.")
-    if progress.total().is_cut:
-        raise SchemaError(
-            f"the answer ends at its limit of tokens, and is not whole: {misfit.message}",
-            hint="--max-tokens allows a longer one.",
-        )
-    return await _repair(asked, schema, misfit, progress, emit, ask), asked
+    data, misfit = _read(schema, progress)
+    if misfit is not None:
+        data = await _repair(asked, schema, misfit, progress, emit, ask)
+    return data, asked
 
 
 async def best_shape(backend: Backend, call: ModelCall, schema: Schema) -> tuple[ModelCall, bool]:
@@ -69,7 +69,7 @@ async def _ask_first(prepared: Prepared, schema: Schema, progress: Progress, emi
     call, by_provider = await best_shape(prepared.backend, prepared.call, schema)
     asked = replace(prepared, call=call)
     try:
-        await ask(asked)
+        await _ask(asked, progress, ask)
     except ProviderError as error:
         if not by_provider or error.status not in REFUSES_SCHEMA or progress.pieces:
             raise
@@ -77,29 +77,85 @@ async def _ask_first(prepared: Prepared, schema: Schema, progress: Progress, emi
     else:
         return asked
     asked = replace(prepared, call=in_shape(prepared.call, schema, by_provider=False))
-    await ask(asked)
+    await _ask(asked, progress, ask)
     return asked
 
 
 async def _repair(
     asked: Prepared, schema: Schema, misfit: SchemaError, progress: Progress, emit: OnOutput, ask: Ask
 ) -> Any:
-    """Ask once more, with the answer and what is wrong with it."""
-    text, first_token_s = "".join(progress.pieces), progress.first_token_s
-    emit("stderr", f"the answer does not fit the schema ({misfit.message}); asking once more")
+    """Ask once more, with the answer and what is wrong with it; where that fails, the answer is kept."""
+    text, first_token_s = _text(progress), progress.first_token_s
+    emit("stderr", f"{misfit.message}; asking once more")
     progress.begin_anew()
     try:
-        await ask(replace(asked, call=_once_more(asked.call, schema, text, misfit)))
-    except CcwError as error:
+        await _ask(replace(asked, call=_once_more(asked.call, schema, text, misfit)), progress, ask)
+    except (CcwError, asyncio.CancelledError) as error:
         progress.pieces[:] = [text]
         progress.first_token_s = first_token_s
-        raise SchemaError(f"{misfit.message}; asked once more, {error.message}", hint=misfit.hint) from None
-    return schema.read("".join(progress.pieces))
+        if isinstance(error, asyncio.CancelledError):
+            raise
+        failure: CcwError | None = error
+    else:
+        failure = None
+    if failure is not None:
+        said = f"{misfit.message}; asked once more, {failure.message}"
+        raise SchemaError(said, hint=misfit.hint) from failure.__cause__
+    data, misfit_again = _read(schema, progress)
+    if misfit_again is not None:
+        raise misfit_again
+    return data
+
+
+def _read(schema: Schema, progress: Progress) -> tuple[Any, SchemaError | None]:
+    """The object in the answer, or what is wrong with it, where asking again may help.
+
+    Of an answer that fits, its JSON is kept: what is around it is no part of what was asked for.
+
+    Raises:
+        SchemaError: Nothing fits, and the provider says why: the model refused, or came to its limit.
+    """
+    try:
+        data, text = schema.find(_text(progress))
+    except SchemaError as error:
+        misfit, end = error.with_traceback(None), progress.total()
+    else:
+        progress.pieces[:] = [text]
+        return data, None
+    # Not raised above: an error's context has frames, which would keep the context's text alive with the reply.
+    if end.is_refused:
+        raise SchemaError("the model refused to answer", hint="The reply's text says why, if the model did.")
+    if end.is_cut:
+        raise SchemaError(
+            f"the answer ends at its limit of tokens, and is not whole: {misfit.message}",
+            hint="--max-tokens allows a longer one.",
+        )
+    return None, misfit
+
+
+async def _ask(asked: Prepared, progress: Progress, ask: Ask) -> None:
+    """Ask, and take keys out of the answer that JSON's escapes hide: reading it would bring them to light."""
+    try:
+        await ask(asked)
+    finally:
+        plain = _ESCAPE.sub(_unescaped, _text(progress))
+        secrets = [*secrets_of(asked.call), *(known.key for known in asked.keys if known.key)]
+        if (masked := redact(plain, secrets)) != plain:
+            progress.pieces[:] = [masked]
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    """What JSON reads in the same way."""
+    return escape[1] + json.dumps(chr(int(escape[2], 16)))[1:-1]
+
+
+def _text(progress: Progress) -> str:
+    return "".join(progress.pieces)
 
 
 def _once_more(call: ModelCall, schema: Schema, text: str, misfit: SchemaError) -> ModelCall:
     """The call with its answer as a turn, and a prompt that says what is wrong with it."""
-    complaint = f"That does not fit: {misfit.message}. Answer again.\n\n{schema.instructions()}"
+    complaint = f"{misfit.message}. Answer again.\n\n{schema.instructions()}"
     blocks = call.blocks if call.turns or not call.tail else ()  # a tail would no longer stand behind its blocks
     this = Exchange(call.prompt if blocks and not call.turns else call.asked, text)
     return replace(call, prompt=complaint, blocks=blocks, tail="", turns=(*call.turns, this))

@@ -6,6 +6,7 @@ compared with what the provider then reports, and the next count for the same mo
 
 from __future__ import annotations
 
+import json
 import os
 from collections import OrderedDict
 from typing import Final
@@ -26,7 +27,7 @@ SAMPLE_TOKENS: Final = 200
 """Of shorter prompts the chat format is too large a part to tell anything about the tokenizer."""
 _REMEMBERED: Final = 32
 
-_Key = tuple[int, str, str]
+_Key = tuple[int, str, str | None, str]
 _factors: dict[_Key, float] = {}
 _counted: OrderedDict[tuple[_Key, int], int] = OrderedDict()
 
@@ -38,7 +39,7 @@ async def count(backend: Backend, call: ModelCall) -> int | None:
         backend: Who would be asked.
         call: What would be sent.
     """
-    text = _text(call)
+    text = text_of(call)
     counted = await backend.count_tokens(call, text)
     if counted is None:
         return None
@@ -50,6 +51,12 @@ async def count(backend: Backend, call: ModelCall) -> int | None:
     return round(counted * _factors.get(_key(call), 1.0))
 
 
+async def count_part(backend: Backend, call: ModelCall, text: str) -> int | None:
+    """Tokens of a part of what a call sends, corrected likewise; None where nothing can count them."""
+    counted = await backend.count_tokens(call, text)
+    return None if counted is None else round(counted * _factors.get(_key(call), 1.0))
+
+
 def learn(call: ModelCall, reported: int) -> None:
     """Compare what a provider reported of a call with what was counted before it, where it was.
 
@@ -59,14 +66,20 @@ def learn(call: ModelCall, reported: int) -> None:
     """
     if not _counted or reported < SAMPLE_TOKENS:
         return
-    counted = _counted.get((_key(call), hash(_text(call))))
+    counted = _counted.pop((_key(call), hash(text_of(call))), None)
     if counted is not None:
         _factors[_key(call)] = min(max(reported / counted, FACTOR_MIN), FACTOR_MAX)
 
 
-def _text(call: ModelCall) -> str:
-    return f"{call.system}{call.text}"
+def text_of(call: ModelCall) -> str:
+    """All that a call sends and its provider counts: system prompt, schema of the provider's mode, messages."""
+    return f"{call.system}{schema_text(call)}{call.text}"
+
+
+def schema_text(call: ModelCall) -> str:
+    """The schema that goes beside the messages, which providers count with them; empty where none does."""
+    return json.dumps(call.schema.json_schema) if call.schema is not None else ""
 
 
 def _key(call: ModelCall) -> _Key:
-    return os.getpid(), call.provider_type, call.model
+    return os.getpid(), call.provider_type, call.api_base, call.model

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import keyword
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -27,6 +28,13 @@ def _directories(_context: click.Context, _parameter: click.Parameter, values: t
     return tuple(Path(part).expanduser() for value in values for part in value.split(",") if part)
 
 
+def _amount(_context: click.Context, _parameter: click.Parameter, value: float | None) -> float | None:
+    """An amount of money: a range lets through what is not a number."""
+    if value is not None and not math.isfinite(value):
+        raise click.BadParameter(f"{value} is no amount such as 0.50")
+    return value
+
+
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("endpoint_id", metavar="[ENDPOINT]", required=False),
     click.option("-p", "--prompt", help="The question; in a cell, its body."),
@@ -34,7 +42,13 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
     click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
     click.option("--dry-run", is_flag=True, help="Show what would be sent, and what it would cost; send nothing."),
-    click.option("--max-cost", metavar="USD", type=click.FloatRange(min=0), help="What this call may cost at most."),
+    click.option(
+        "--max-cost",
+        metavar="USD",
+        type=click.FloatRange(min=0),
+        callback=_amount,
+        help="What this call may cost at most.",
+    ),
     click.option(
         "--replay/--no-replay",
         default=None,

@@ -46,13 +46,15 @@ class ShellDoor:
             raise click.UsageError("--out binds a name in a notebook; here, redirect the output")
         view = TerminalDisplay(holds=request.schema is not None)
         executor = self.workspace.executor
+        if request.chat is not None:
+            executor.conversations.follow(request.chat)
         try:
             reply = executor.execute(request, view.add)
         except KeyboardInterrupt:
             if executor.last_reply is not None:
                 view.finish(executor.last_reply)
             raise
-        view.finish(reply, answers(reply.data) if options.table and reply.success else None)
+        view.finish(reply, answers(reply.data).text() if options.table and reply.success else "")
         return reply.raise_for_error()
 
     def note(self, text: str) -> None:

@@ -12,7 +12,6 @@ from collections.abc import Callable
 from typing import Final
 
 from ccw_magics.calls.reply import Reply
-from ccw_magics.stats import Table
 
 REPEAT_S: Final = 15.0
 """Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
@@ -59,16 +58,16 @@ class TerminalDisplay:
     def tick(self) -> None:
         """Nothing is held back in a terminal."""
 
-    def finish(self, reply: Reply, shown: Table | None = None) -> None:
+    def finish(self, reply: Reply, shown: str = "") -> None:
         """End the line; then remarks and footer on standard error, since they are not part of the answer.
 
         Args:
             reply: What came.
-            shown: What is shown of it instead of its text.
+            shown: What is written in the place of its text, where that was held back; empty for the text itself.
         """
         self._clear_note()
         if self._holds:
-            self._write(reply.output if shown is None else shown.text())
+            self._write(shown or reply.output)
         if not self._is_at_line_start():
             sys.stdout.write("\n")
             sys.stdout.flush()

@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import shlex
 import unicodedata
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from ccw_magics.journal.turnrows import (
     LEADS_TO,
     PATH,
     ROWS,
+    SAME,
     is_whole,
     turn_of,
     values_of,
@@ -67,7 +69,7 @@ class Chats:
             raise _unreadable(name)
         return turns
 
-    def append(self, name: str, parent_id: int | None, turn: Turn) -> Kept | None:
+    def append(self, name: str, parent_id: int | None, turn: Turn, *, is_replayed: bool = False) -> Kept | None:
         """Keep a turn as the newest of a conversation; what was returned is on file, whatever happens to this process.
 
         Where the conversation's newest turn is neither the parent nor before it, since another kernel went on or this
@@ -77,6 +79,7 @@ class Chats:
             name: The conversation; begun where it is not there.
             parent_id: The turn that this one follows; None for a first one.
             turn: What to keep.
+            is_replayed: Whether its answer is a recorded one: the turn may be there already, and is not kept twice.
 
         Returns:
             None where it could not be kept, and the journal's `take_trouble` says why: the file cannot be written, or
@@ -87,10 +90,17 @@ class Chats:
         """
         check_name(name)
         try:
-            return self._file.keep(lambda: self._append(name, parent_id, turn), "this turn is not kept")
+            return self._file.keep(lambda: self._append(name, parent_id, turn, is_replayed), "this turn is not kept")
         except _ParentGone:
             self._file.tell(f"this turn is not kept: the conversation {name!r} was cleared while the answer came")
             return None
+
+    def touch(self, name: str) -> None:
+        """Note that a conversation was used, which keeps it from being pruned; nothing happens where that fails."""
+        values = [microseconds(datetime.now(UTC)), as_bytes(name)]
+        statement = "UPDATE chat SET used_at = ? WHERE name = CAST(? AS TEXT)"
+        with suppress(CcwError):
+            self._file.use(lambda: self._file.execute(statement, values), None)
 
     def names(self) -> list[ChatRow]:
         """The conversations, the last used first; those that cannot be read are left out, and `take_trouble` says so.
@@ -155,22 +165,32 @@ class Chats:
         """Forget the conversation that was not used for longest, in an action of the file's; False where none is."""
         return self._forget("rowid = (SELECT rowid FROM chat ORDER BY used_at, turn_id LIMIT ?)", 1) > 0
 
-    def _append(self, name: str, parent_id: int | None, turn: Turn) -> Kept:
+    def _append(self, name: str, parent_id: int | None, turn: Turn, is_replayed: bool) -> Kept:
         execute = self._file.execute
         with self._file.transaction():
             if parent_id is not None and not execute("SELECT 1 FROM turn WHERE id = ?", [parent_id]).fetchone():
                 raise _ParentGone
-            set_aside = self._set_aside(name, parent_id)
-            number = execute(INSERT, values_of(turn, parent_id)).lastrowid
+            number = self._same(parent_id, turn) if is_replayed else None
+            set_aside = self._set_aside(name, parent_id, number)
+            number = number or execute(INSERT, values_of(turn, parent_id)).lastrowid
             assert number is not None
             execute(_POINT, [as_bytes(name), number, microseconds(turn.at)])
         return Kept(number, set_aside)
 
-    def _set_aside(self, name: str, parent_id: int | None) -> str:
-        """Give the line that a conversation has now a name of its own, unless it leads to the parent."""
+    def _same(self, parent_id: int | None, turn: Turn) -> int | None:
+        """The turn that is there already with this key and answer: a line that was walked before, by replay."""
+        texts = [as_bytes(text) for text in (turn.key, turn.prompt, turn.answer)]
+        found = self._file.execute(SAME, [parent_id, *texts]).fetchone()
+        return None if found is None else int(found[0])
+
+    def _set_aside(self, name: str, parent_id: int | None, same_id: int | None) -> str:
+        """Give the line that a conversation has now a name of its own, unless it ends at the parent, or has one."""
         execute = self._file.execute
         found = execute("SELECT turn_id, used_at FROM chat WHERE name = CAST(? AS TEXT)", [as_bytes(name)]).fetchone()
-        if found is None or execute(LEADS_TO, [parent_id, found[0]]).fetchone():
+        if found is None or execute(LEADS_TO, [same_id or parent_id, found[0]]).fetchone():
+            return ""
+        others = execute("SELECT turn_id FROM chat WHERE name != CAST(? AS TEXT)", [as_bytes(name)]).fetchall()
+        if any(execute(LEADS_TO, [other, found[0]]).fetchone() for (other,) in others):
             return ""
         free = next(other for number in itertools.count(1) if not self._is_taken(other := _aside(name, number)))
         execute(_POINT, [as_bytes(free), *found])

@@ -123,7 +123,9 @@ class Replies:
 
         What was not used for longest goes where all together pass the limit.
         """
-        max_bytes = self._settings()[1]
+        directory, max_bytes = self._settings()
+        if directory is None:
+            self._tell("answers are not recorded: the cache is off (globalCacheSettings.enabled)")
         if self._use(lambda database: _put(database, key, recorded, max_bytes), 0, makes=True):
             self._use(Database.shrink, None)
 

@@ -50,6 +50,11 @@ SELECT {IS_READABLE}, turn.id, parent_id FROM line LEFT JOIN turn ON turn.id = l
 """The same, ids alone."""
 LEADS_TO: Final = f"{_LINE.format(start='VALUES (?)')} SELECT 1 FROM line WHERE id = ?"  # noqa: S608 - constants
 """Whether a turn is, or is an ancestor of, another: the later one's id, then the earlier one's."""
+SAME: Final = """
+SELECT id FROM turn WHERE parent_id IS ? AND key = CAST(? AS TEXT) AND prompt = CAST(? AS TEXT)
+AND answer = CAST(? AS TEXT) ORDER BY id LIMIT 1
+"""
+"""A turn below another one, with this key, prompt and answer."""
 # LIMIT keeps the checks out of the sums, which would read all texts for them.
 ROWS: Final = f"""
 WITH RECURSIVE line (name, id) AS (

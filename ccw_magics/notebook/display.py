@@ -54,7 +54,7 @@ def reply_display(shell: InteractiveShell, *, raw: bool, is_data: bool = False) 
         is_data: Whether the answer is JSON.
     """
     if not hasattr(shell, "kernel"):
-        return TerminalDisplay(footer=False)  # the reply's repr follows as `Out[n]`
+        return IPythonDisplay(is_data=is_data)
     return NotebookDisplay(raw=raw, is_data=is_data)
 
 
@@ -70,6 +70,21 @@ def show_again(reply: Reply) -> None:
 def error_text(reply: Reply) -> str:
     """The error as it was shown when it was raised: its name, what happened, the next step; empty for success."""
     return "" if reply.failure is None else f"{type(reply.failure).__name__}: {reply.failure}"
+
+
+class IPythonDisplay(TerminalDisplay):
+    """Plain text in IPython's terminal, without a footer: the reply's repr follows as `Out[n]`.
+
+    Args:
+        is_data: The answer is JSON: written once it is complete, or in its place the table that was made of it.
+    """
+
+    def __init__(self, *, is_data: bool = False) -> None:
+        super().__init__(footer=False, holds=is_data)
+
+    def finish(self, reply: Reply, shown: str = "") -> None:
+        """End the line; then remarks on standard error."""
+        super().finish(reply, shown or (repr(reply.data) if is_table(reply.data) else ""))
 
 
 class NotebookDisplay:

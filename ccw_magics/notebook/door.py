@@ -58,19 +58,7 @@ class NotebookDoor:
 
     def verb(self, words: list[str]) -> Any:
         """Run `%ccw ...`; a table comes back as a DataFrame, text is printed."""
-        result = self._run(words or ["status"])
-        if isinstance(result, Table):
-            if result.rows:
-                from ccw_magics.notebook.frame import ReadableFrame
-
-                frame = result.frame()
-                if words[:1] == ["stats"]:
-                    self._draw(frame)
-                return ReadableFrame(frame)
-            result = result.empty
-        if isinstance(result, str):
-            self.note(result)
-        return result if isinstance(result, Reply) else None
+        return self._result(self._run(words or ["status"]), is_drawn=words[:1] == ["stats"])
 
     def cell(self, words: list[str], body: str) -> Any:
         """Run `%%ccw ...`: the body is the prompt."""
@@ -83,7 +71,7 @@ class NotebookDoor:
         if any(word.startswith(("-p", "--prompt")) for word in words):
             raise CcwError("the question stands both in the body and in -p", hint="Use one of the two.")
         rest = words[1:] if words[:1] == ["cli"] else words
-        return self._run(["cli", *rest, f"--prompt={body.rstrip(chr(10))}"])
+        return self._result(self._run(["cli", *rest, f"--prompt={body.rstrip(chr(10))}"]))
 
     def ask(self, request: Request, options: AskOptions) -> Reply:
         """Run a request with the answer shown as it comes; raises the reply's error, so that Run All stops."""
@@ -112,6 +100,21 @@ class NotebookDoor:
     def note(self, text: str) -> None:
         """Print a line of a verb's own."""
         click.echo(text)
+
+    def _result(self, result: object, *, is_drawn: bool = False) -> Any:
+        """What a cell returns of what a verb did: a table as a DataFrame, a reply as it is; text is printed."""
+        if isinstance(result, Table):
+            if result.rows:
+                from ccw_magics.notebook.frame import ReadableFrame
+
+                frame = result.frame()
+                if is_drawn:
+                    self._draw(frame)
+                return ReadableFrame(frame)
+            result = result.empty
+        if isinstance(result, str):
+            self.note(result)
+        return result if isinstance(result, Reply) else None
 
     def _bind(self, reply: Reply, options: AskOptions, view: ReplyDisplay, *, raises: bool) -> None:
         """Give the reply its names first, so that an interrupt which strikes here loses none of it."""

@@ -421,7 +421,8 @@ class Talks(RuleBasedStateMachine):
             assert "cleared" in self.kernels[kernel].take_trouble()
             return
         assert kept is not None
-        assert bool(kept.set_aside) == (before is not None and parent[: len(before)] != before)
+        has_name = any(line[: len(before or ())] == before for other, line in self.lines.items() if other != name)
+        assert bool(kept.set_aside) == (before is not None and parent[: len(before)] != before and not has_name)
         if kept.set_aside:
             assert before is not None
             assert kept.set_aside not in self.lines
