@@ -1,8 +1,9 @@
 """Canary keys: put wherever a key may stand, echoed by the server in every way, and found nowhere afterwards.
 
 One kernel runs one notebook of cells that succeed, fail, stall, are interrupted and hold the package's objects in frames
-shown by `%xmode Verbose`, with every logger at DEBUG; the command line does the same in processes of its own. What they
-left behind is collected as bytes, place by place, and searched for the canaries as they are and as encodings write them.
+shown by `%xmode Verbose`, with every logger at DEBUG; it plans, replays, converses, and asks for shapes of answers; the
+command line does the same in processes of its own. What they left behind is collected as bytes, place by place, databases
+while they are in use as well, and searched for the canaries as they are and as encodings write them.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ import os
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,7 +27,7 @@ import pytest
 from nbclient import NotebookClient
 from wire_server import Answer, Received, WireServer
 
-pytestmark = pytest.mark.timeout(300)  # the first test waits for the whole notebook
+pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole notebook
 
 CONFIG = Path(".ccw", "storage", "config", "litellm-api-config.json")
 WINDOW = 12
@@ -120,7 +122,7 @@ def config(url: str) -> dict[str, object]:
         provider("disabled", "openai", f"{url}/v1", literal, enabled=False),
         provider("unset", "openai", f"{url}/v1", literal + "${CANARY_UNSET}"),
     ]
-    models = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.0-flash"}
+    models = {"anthropic": "claude-sonnet-4-5", "google": "gemini-2.5-flash"}
     endpoints: list[dict[str, Any]] = [
         {"id": one["id"], "providerId": one["id"], "model": models.get(str(one["id"]), "gpt-4o")} for one in providers
     ]
@@ -128,6 +130,7 @@ def config(url: str) -> dict[str, object]:
     return {"version": 1, "providers": providers, "endpoints": endpoints, "defaultEndpoint": "literal"}
 
 
+BY_FORMAT = ("headers", "anthropic", "google", "custom")
 BY_OPENAI = ("literal", "escaped", "environment", "headers", "custom", "listed")
 ANSWERED = (*BY_OPENAI, "anthropic", "google", "azure", "ollama")
 
@@ -148,9 +151,28 @@ def answer(received: Received) -> Answer:
         "GARBLE": Answer(body=f"<html>{said}"),
         "HALVES": Answer(said, pieces=23),
         "SMALL": Answer(said, pieces=7),
+        **shapes(said, is_again="Answer with one JSON object" in received.body.decode()),
     }
     prompt = received.body.decode()
+    if "NO-SCHEMA" in prompt and "Answer with one JSON object" not in prompt:
+        return Answer(status=400, body=refusal)
     return next((answer for word, answer in answers.items() if word in prompt), Answer(said, pieces=1000))
+
+
+def shapes(said: str, *, is_again: bool) -> dict[str, Answer]:
+    """The same said in JSON: as it fits, hidden by escapes, as it never fits, as it fits at the second time."""
+    title = json.dumps(said)
+    hidden = '"' + "".join(f"\\u{ord(character):04x}" for character in said) + '"'
+    row, misfit = f'{{"title": {title}, "line": 1}}', f'{{"title": {title}, "line": {title}}}'
+    return {
+        "ROWS": Answer(f'{{"items": [{row}, {{"title": {hidden}, "line": 2}}]}}', pieces=7),
+        "HIDDEN": Answer(f'{{"title": {hidden}, "line": 1}}', pieces=11),
+        "FENCED": Answer(f"I was sent {said}:\n```json\n{row}\n```", pieces=11),
+        "MISFIT": Answer(misfit, pieces=11),
+        "MEND": Answer(row if is_again else misfit, pieces=11),
+        "SHAPE": Answer(row, pieces=11),
+        "NO-SCHEMA": Answer(row, pieces=11),
+    }
 
 
 # ---- what is run ------------------------------------------------------------------------------------------------------
@@ -204,6 +226,129 @@ SHOWN = (
     "%ccw cli -p 'REFUSE' --model environment",
     "%ccw cli -p 'SMALL' --model environment --out kept",
     "kept",
+)
+SHAPES = """
+import pydantic
+class Row(pydantic.BaseModel):
+    title: str
+    line: int
+class Picky(pydantic.BaseModel):
+    title: str
+    @pydantic.field_validator("title")
+    @classmethod
+    def says_so(cls, title):
+        raise ValueError(f"no title is {title}")
+class Broken(pydantic.BaseModel):
+    title: str
+    @pydantic.field_validator("title")
+    @classmethod
+    def breaks(cls, title):
+        wanted = workspace.config.get_provider_with_resolved_env_vars("headers")
+        return {}[title]
+"""
+SNAPSHOT = """
+import shutil, uuid
+for number, top in enumerate((Path.home(), workspace.root)):
+    for path in [*top.rglob("*.sqlite3*")]:
+        copy = workspace.root / "in-use" / str(number) / uuid.uuid4().hex / path.name
+        copy.parent.mkdir(parents=True)
+        shutil.copyfile(path, copy)
+"""
+
+
+def remembered() -> list[str]:
+    """Answers that are given again, conversations, plans and limits."""
+    talks = [
+        asked(endpoint, prompt, f"--chat {endpoint} --replay")
+        for endpoint in BY_FORMAT
+        for prompt in ("@notes.md SMALL one", "HALVES two", "REFUSE", "WHOLE three")
+    ]
+    return [
+        *(asked(endpoint, "@notes.md SMALL again", "--replay") for endpoint in (*BY_FORMAT, *BY_FORMAT)),
+        asked("headers", "@notes.md SMALL again", "--replay --no-cache"),
+        asked("headers", "@notes.md SMALL again", "--no-replay"),
+        asked("headers", "REFUSE again", "--replay"),
+        asked("headers", "CUT again", "--replay"),
+        *talks,
+        asked("escaped", "SMALL", "--chat"),
+        asked("headers", "CUT", "--chat headers"),
+        INTERRUPTED.replace("literal", "headers --chat headers --replay"),
+        "%ccw chat",
+        "%ccw chat list",
+        *(f"%ccw chat show {endpoint}" for endpoint in (*BY_FORMAT, "nobody")),
+        "%ccw chat fork headers forked",
+        "%ccw chat fork anthropic shorter --turns 1",
+        asked("headers", "SMALL four", "--chat forked"),
+        "%ccw chat clear shorter",
+        "vars(workspace.journal.chats), [stored for stored in workspace.journal.chats.path('headers')]",
+        "vars(workspace.executor.conversations), vars(workspace.executor.replies)",
+        "%ccw cache replies",
+        *(
+            asked(endpoint, "@notes.md WHOLE", f"--dry-run --system brief {options}")
+            for endpoint in ("headers", "escaped", "proxied", "unset", "disabled", "nobody", "several")
+            for options in ("", "--chat headers", "--replay --schema 'title, line: int'")
+        ),
+        asked("headers", "@notes.md SMALL again", "--dry-run --replay"),
+        "_, _.to_csv(), _.to_html()",
+        "plan = workspace.plan('@notes.md SMALL', endpoint='headers', chat='headers'); plan, vars(plan)",
+        "workspace.plan('SMALL', endpoint='unset')",
+        "1 / 0 if workspace.plan('SMALL', endpoint='headers') else None",
+        asked("headers", "WHOLE", "--max-cost 0.0000001"),
+        asked("headers", "WHOLE", "--max-cost 0.5"),
+        "%ccw budget",
+        "%ccw budget --per-kernel 0.0000001 --per-day 0.0000001",
+        asked("headers", "WHOLE"),
+        asked("escaped", "WHOLE @notes.md"),
+        "workspace.run('WHOLE', endpoint='headers').raise_for_error()",
+        "%ccw budget",
+        "%ccw budget --per-kernel none --per-day 5",
+        asked("headers", "SMALL within the day"),
+        "%ccw budget --per-day none",
+    ]
+
+
+def shaped() -> list[str]:
+    """Answers of a shape, and those that are of none."""
+    return [
+        SHAPES,
+        *(
+            asked(endpoint, prompt, "--schema 'title, line: int'")
+            for endpoint in BY_FORMAT
+            for prompt in ("SHAPE", "HIDDEN", "MISFIT", "MEND", "REFUSE", "CUT", "NO-SCHEMA")
+        ),
+        "_, vars(_), _.data",
+        asked("headers", "FENCED", "--schema Row"),
+        asked("headers", "ROWS", "--schema Row --table --out rows"),
+        "rows, rows.data, rows.data.to_csv(), vars(rows)",
+        asked("headers", "ROWS", "--schema list[Row] --chat shaped --replay"),
+        asked("headers", "HIDDEN", "--schema Row --chat shaped --replay"),
+        "[(one, one.model_dump()) for one in _.data] if isinstance(_.data, list) else _.data.model_dump_json()",
+        asked("headers", "SHAPE", "--schema Picky --raw"),
+        asked("headers", "HIDDEN", "--schema Picky"),
+        asked("headers", "HIDDEN", "--schema Broken"),
+        asked("headers", "SHAPE", "--schema workspace.config"),
+        asked("headers", "SHAPE", "--schema Nobody"),
+        asked("headers", "SHAPE", "--schema 'title: nothing'"),
+        "shaped = workspace.run('MISFIT', endpoint='headers', schema=Row); shaped, vars(shaped), vars(shaped.failure)",
+        "shaped.raise_for_error()",
+        "workspace.run('HIDDEN', endpoint='escaped', schema=Broken).raise_for_error()",
+        "await workspace.arun('MEND', endpoint='environment', schema=Row)",
+        "workspace.run('SHAPE', schema=workspace)",
+        "%ccw chat show shaped",
+    ]
+
+
+VERBS = (
+    "%ccw help",
+    "%ccw help cli",
+    "%ccw init",
+    "%ccw trust",
+    "%ccw default headers",
+    "%ccw default literal",
+    "%ccw cache status",
+    "%ccw cache cleanup",
+    "%ccw history prune --older-than 30d",
+    "%ccw bogus",
 )
 RECORDED = (
     "%ccw history -n 500",
@@ -274,10 +419,20 @@ def cells() -> list[str]:
         asked("headers", "WHOLE", "--no-stream"),
         asked("headers", "SMALL", "--raw"),
         *SHOWN,
+        *remembered(),
+        *shaped(),
+        SNAPSHOT,
+        *VERBS,
         *failing_cells(ANSWERED),
         "os.environ['CCW_DEBUG'] = '1'",
         *failing_cells(("literal", "escaped", "headers", "anthropic", "google")),
         "failed.raise_for_error()",
+        "shaped.raise_for_error()",
+        asked("headers", "MISFIT", "--schema 'title, line: int'"),
+        asked("headers", "SHAPE", "--schema Broken"),
+        asked("headers", "REFUSE debugged", "--chat headers --replay"),
+        asked("headers", "WHOLE", "--max-cost 0.0000001"),
+        SNAPSHOT,
         *RECORDED,
         "del os.environ['CCW_DEBUG']",
         NOTHING_EXPORTED,
@@ -291,6 +446,13 @@ COMMANDS = {
     "history": (["history", "-n", "500"], {}),
     "history of one": (["history", "20"], {}),
     "stats": (["stats"], {}),
+    "chat show": (["chat", "show", "headers"], {}),
+    "plan": (["cli", "-p", "@notes.md WHOLE", "--model", "headers", "--dry-run", "--schema", "title, line: int"], {}),
+    "talk": (["cli", "-p", "SMALL", "--model", "headers", "--chat", "--replay"], {"LITELLM_LOG": "DEBUG"}),
+    "no shape": (
+        ["cli", "-p", "MISFIT", "--model", "escaped", "--schema", "title, line: int"],
+        {"CCW_DEBUG": "1", "LITELLM_LOG": "DEBUG"},
+    ),
     "answer": (["cli", "-p", "@notes.md SMALL", "--model", "headers"], {"LITELLM_LOG": "DEBUG"}),
     "refused": (["cli", "-p", "REFUSE", "--model", "environment"], {}),
     "refused, debugged": (["cli", "-p", "REFUSE", "--model", "escaped"], {"CCW_DEBUG": "1", "LITELLM_LOG": "DEBUG"}),
@@ -318,7 +480,9 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         (root / "notes.md").write_text("Nothing secret.\n")
         environment = _environment(home)
         notebook, output = run_notebook(root, environment)
-        printed = {f"ccw {name}": run_command(root, environment, *told) for name, told in COMMANDS.items()}
+        with ThreadPoolExecutor(2) as pool:  # each spends seconds on imports
+            runs = {name: pool.submit(run_command, root, environment, *told) for name, told in COMMANDS.items()}
+        printed = {f"ccw {name}": run.result() for name, run in runs.items()}
         stored = (root / CONFIG).read_bytes()
         (root / CONFIG).unlink()
         written = {f"file {path.relative_to(top)}": path.read_bytes() for top in (home, root) for path in _files(top)}
@@ -394,6 +558,13 @@ def test_the_server_was_asked_and_its_echo_masked(evidence: Evidence, endpoint: 
     assert "(401)" in outputs(evidence, asked(endpoint, "REFUSE"))
 
 
+def test_the_databases_were_seen_in_use(evidence: Evidence) -> None:
+    seen = {Path(place).name for place in evidence.places if "in-use" in place}
+    assert {f"{name}.sqlite3{part}" for name in ("calls", "replies") for part in ("", "-wal")} <= seen
+    kept = b"".join(content for place, content in evidence.places.items() if "replies.sqlite3" in place)
+    assert b"You sent" in kept
+
+
 def test_the_loggers_were_at_debug(evidence: Evidence) -> None:
     log = evidence.places["file debug.log"].decode()
     logged = {line.split(":")[1] for line in log.splitlines() if line.startswith(("DEBUG:", "INFO:"))}
@@ -422,6 +593,19 @@ def test_nothing_was_exported(evidence: Evidence) -> None:
         pytest.param("%ccw history -n 500", "several", id="history"),
         pytest.param("%ccw stats", "anthropic", id="stats"),
         pytest.param(asked("disabled", "Hello?"), "is disabled", id="disabled"),
+        pytest.param(asked("headers", "SMALL four", "--chat forked"), "chat forked", id="conversation"),
+        pytest.param("%ccw chat show headers", "HALVES two", id="conversation shown"),
+        pytest.param("%ccw chat", "anthropic", id="conversations"),
+        pytest.param("_, _.to_csv(), _.to_html()", "notes.md", id="plan"),
+        pytest.param(asked("headers", "WHOLE", "--max-cost 0.0000001"), "BudgetExceeded", id="limit of the call"),
+        pytest.param(asked("headers", "SHAPE", "--schema 'title, line: int'"), "You sent", id="shape"),
+        pytest.param(asked("headers", "HIDDEN", "--schema 'title, line: int'"), "You sent", id="hidden by escapes"),
+        pytest.param(asked("headers", "MEND", "--schema 'title, line: int'"), "1 retry", id="repair"),
+        pytest.param(asked("headers", "NO-SCHEMA", "--schema 'title, line: int'"), "You sent", id="no schema mode"),
+        pytest.param(asked("headers", "MISFIT", "--schema 'title, line: int'"), "SchemaError", id="misfit"),
+        pytest.param(asked("headers", "SHAPE", "--schema Picky --raw"), "no title is You sent", id="quoting validator"),
+        pytest.param(asked("headers", "HIDDEN", "--schema Broken"), "KeyError", id="broken validator"),
+        pytest.param("rows, rows.data, rows.data.to_csv(), vars(rows)", "You sent", id="table"),
         pytest.param(asked("unset", "Hello?"), "CANARY_UNSET is not set", id="unset"),
         pytest.param(asked("proxied", "Hello?"), "cannot be reached", id="proxy"),
     ],

@@ -18,7 +18,7 @@ from ccw_magics.config.credentials import redact
 from ccw_magics.errors import CcwError, ProviderError, SchemaError
 from ccw_magics.schema import Schema
 
-REFUSES_SCHEMA: Final = frozenset({400, 404, 422})
+REFUSES_SCHEMA: Final = frozenset({400, 422})
 """What servers answer to a parameter that they, or the model, do not know."""
 
 _ESCAPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from ccw_magics.errors import SchemaError
-from ccw_magics.schema.extraction import Found, find_json
+from ccw_magics.schema.extraction import Found, Piece, find_json
 from ccw_magics.schema.wanted import Wanted
 
 MAX_PROBLEMS: Final = 3
@@ -23,8 +23,8 @@ _ASK_AGAIN: Final = "Ask again, or make the field optional (`line?: int`); the r
 _PREFIXES: Final = ("Input ", "Value error, ", "Assertion failed, ")
 
 
-def read_answer(text: str, wanted: Wanted) -> Any:
-    """The object that an answer holds.
+def read_answer(text: str, wanted: Wanted) -> tuple[Any, str]:
+    """The object that an answer holds, and the JSON that says so.
 
     Raises:
         SchemaError: It holds none that fits; the message says why in one line, and never holds the answer.
@@ -33,10 +33,19 @@ def read_answer(text: str, wanted: Wanted) -> Any:
     problems: list[tuple[int, str]] = []
     for piece in found.pieces:
         try:
-            return _validated(piece.value, wanted)
+            return _validated(piece.value, wanted), _json(piece)
         except _Misfit as misfit:
-            problems.append((piece.size_chars, str(misfit)))
+            problems.append((len(piece.text), str(misfit)))
     raise _refusal(found, problems, is_empty=not text.strip())
+
+
+def _json(piece: Piece) -> str:
+    """A piece as it stands there; written anew where it is not quite JSON: a model's line end within a text."""
+    try:
+        json.loads(piece.text)
+    except ValueError:
+        return json.dumps(piece.value, ensure_ascii=False)
+    return piece.text
 
 
 class _Misfit(Exception):

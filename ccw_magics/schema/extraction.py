@@ -28,11 +28,11 @@ class Piece:
 
     Attributes:
         value: What it says.
-        size_chars: Its length.
+        text: How it stands there.
     """
 
     value: Any
-    size_chars: int
+    text: str
 
 
 @dataclass
@@ -103,7 +103,7 @@ def _decoded(text: str) -> Piece | str:
         return f"{error.msg} at line {error.lineno}, column {error.colno}"
     except RecursionError:
         return _TOO_DEEP
-    return reader.fault or (Piece(value, end) if end == len(text) else f"{text[end:][:1]!r} comes behind its end")
+    return reader.fault or (Piece(value, text) if end == len(text) else f"{text[end:][:1]!r} comes behind its end")
 
 
 def _in_prose(text: str) -> Found:
@@ -116,7 +116,8 @@ def _in_prose(text: str) -> Found:
     at = failures = 0
     while failures < MAX_FAILURES and (opening := _OPENING.search(text, at)):
         try:
-            value, at = reader.read(text, opening.start())
+            start = opening.start()
+            value, at = reader.read(text, start)
         except json.JSONDecodeError as error:
             failures += 1
             at = max(error.pos, opening.end())
@@ -127,7 +128,7 @@ def _in_prose(text: str) -> Found:
         else:
             found.fault = found.fault or reader.fault
             if not reader.fault:
-                pieces.append(Piece(value, at - opening.start()))
+                pieces.append(Piece(value, text[start:at]))
     found.pieces = list(reversed(pieces))
     return found
 

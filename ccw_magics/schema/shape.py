@@ -63,13 +63,17 @@ class Schema:
         )
 
     def read(self, text: str) -> Any:
-        """The object that an answer holds.
+        """The object that an answer holds; see `find`."""
+        return self.find(text)[0]
+
+    def find(self, text: str) -> tuple[Any, str]:
+        """The object that an answer holds, and the JSON that it is read from, without what is around that.
 
         Read is the whole text, else the last fenced block that fits, else the last JSON within the prose that fits;
         never what a model wrote while thinking, and never a piece of a JSON that ends early.
 
         Returns:
-            What the wanted type validates to: an instance of the model, a list of them, a value.
+            What the wanted type validates to: an instance of the model, a list of them, a value; and the JSON's text.
 
         Raises:
             SchemaError: It holds none of this shape.

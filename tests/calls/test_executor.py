@@ -223,7 +223,7 @@ def test_an_interrupt_before_the_call_leaves_a_reply_without_text(
 ) -> None:
     workspace.run("Hi")
 
-    def interrupted(*_: object) -> None:
+    def interrupted(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr(workspace.cache, "pack", interrupted)
