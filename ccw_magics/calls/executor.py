@@ -90,6 +90,7 @@ class Executor:
             CcwError: What would be the request's error before anything is sent.
         """
         chosen = route(self._config.require_trust(), request.endpoint_id)
+        self._require_record(request)
         prepared = prepare(chosen, request, self._sources, self._owner(chosen), on_output or _ignore, is_dry=True)
         return worker.watch(lambda _emit: plan(prepared, request), on_output or _ignore, _idle)
 
@@ -188,7 +189,7 @@ class Executor:
                 self._keep_answer(run)
                 reply = run.reply()
                 is_recorded = self._append(run, reply)
-                run.allowance.settle(run.known_cost_usd(), is_recorded=is_recorded)
+                run.allowance.settle(reply.cost_usd if is_recorded else None)
                 trouble = (self._journal.take_trouble(), self.replies.take_trouble(), run.allowance.remark())
                 warnings = (*reply.warnings, *(text for text in trouble if text))
                 run.recorded = self.last_reply = replace(reply, warnings=warnings)

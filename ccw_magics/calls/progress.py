@@ -20,7 +20,6 @@ class Progress:
         first_token_s: Seconds until the first piece; None before it.
         ends: The account of each try that came to one, in order.
         attempts: The tries that ended, whatever their outcome.
-        has_left: Whether any request went out.
     """
 
     started: float = field(default_factory=time.perf_counter)
@@ -28,7 +27,6 @@ class Progress:
     first_token_s: float | None = None
     ends: list[Done] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
-    has_left: bool = False
 
     @property
     def elapsed_s(self) -> float:
@@ -46,10 +44,6 @@ class Progress:
             cost_usd=_sum([end.cost_usd for end in self.ends]),
             uncached_cost_usd=_sum([end.uncached_cost_usd for end in self.ends]),
         )
-
-    def spent_usd(self) -> float:
-        """What the tries until now have cost, as far as that is known."""
-        return sum(end.cost_usd or 0.0 for end in self.ends)
 
     def add(self, text: str) -> None:
         """Take a piece of the answer."""

@@ -176,17 +176,25 @@ class Tries:
         prepared, progress = self._prepared, self._progress
         call = replace(await self._allowed(), api_key=key.key or None)
         secrets = [*secrets_of(call), *(known.key for known in prepared.keys if known.key)]
-        before = len(progress.ends)
-        with await self._ticket() as ticket, self._ring.using(key) as use:
-            self._began = time.perf_counter()
-            progress.first_token_s = None
-            leaves = partial(self._leaves, ticket)
-            try:
-                await hear(prepared.backend, call, self._settings, secrets, progress, self._emit, leaves)
-            finally:
-                end = progress.ends[-1] if len(progress.ends) > before else Done()
-                use.first_token_s, use.cost_usd = self._first_token_s(), end.cost_usd
-                self._settle(ticket, call, end.usage)
+        before, end, is_billed = len(progress.ends), Done(), False
+        try:
+            with await self._ticket() as ticket, self._ring.using(key) as use:
+                self._began = time.perf_counter()
+                progress.first_token_s = None
+                leaves = partial(self._leaves, ticket)
+                try:
+                    await hear(prepared.backend, call, self._settings, secrets, progress, self._emit, leaves)
+                finally:
+                    end = progress.ends[-1] if len(progress.ends) > before else end
+                    is_billed = ticket.sent_at is not None
+                    use.first_token_s, use.cost_usd = self._first_token_s(), end.cost_usd
+                    self._settle(ticket, call, end.usage)
+        except ProviderError as error:
+            # Who refuses, with a status and no word of an answer, bills nothing.
+            is_billed = is_billed and (error.status is None or progress.first_token_s is not None)
+            raise
+        finally:
+            self._allowance.tried(end.cost_usd, is_billed=is_billed)
 
     def _first_token_s(self) -> float | None:
         """Seconds from the asking, not from the request's begin: what a key is judged by."""
@@ -196,8 +204,7 @@ class Tries:
     async def _allowed(self) -> ModelCall:
         """The call, where the budget has room for it."""
         call, expected = self._prepared.call, expected_output(self._prepared.output_owner)
-        spent_usd = self._progress.spent_usd()
-        return await self._allowance.allow(self._prepared.backend, call, answer_tokens(call, expected), spent_usd)
+        return await self._allowance.allow(self._prepared.backend, call, answer_tokens(call, expected))
 
     async def _ticket(self) -> Ticket:
         """Wait until the provider's limits allow one more request."""
@@ -216,7 +223,6 @@ class Tries:
     def _leaves(self, ticket: Ticket) -> None:
         """The request goes out: the first one starts the deadline, which holds for all tries together."""
         ticket.sent()
-        self._progress.has_left = True
         if self._deadline.when() is None:
             self._deadline.reschedule(asyncio.get_running_loop().time() + self._settings.timeout)
 

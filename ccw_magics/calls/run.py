@@ -136,17 +136,6 @@ class Run:
         """The calls to all who were asked, in order."""
         return [asked.prepared for asked in self._asked if asked.prepared is not None]
 
-    def known_cost_usd(self) -> float | None:
-        """What it cost; None where something was sent and nobody said.
-
-        A provider that refused, with a status and no word of an answer, has billed nothing.
-        """
-        progress, error = self.progress, self._asked[-1].error
-        is_refused = isinstance(error, ProviderError) and error.status is not None and progress.first_token_s is None
-        if progress.ends:
-            return progress.total().cost_usd
-        return 0.0 if is_refused or not progress.has_left else None
-
     def reply(self) -> Reply:
         """What came of it; with an error that names what each fallback failed of, where all failed."""
         asked, progress, done = self._subject, self.progress, self.progress.total()

@@ -23,6 +23,8 @@ from ccw_magics.config.models import Budget
 from ccw_magics.errors import BudgetExceeded
 from ccw_magics.journal import Journal, Overspent, readable_usd
 
+OWN_SERVERS: Final = frozenset({"custom", "ollama"})
+"""Types whose servers are somebody's own: mostly free, and not stopped by a budget, which cannot count them."""
 TOLERANCE_USD: Final = 1e-9
 """What sums of floating point numbers may be off."""
 
@@ -59,7 +61,8 @@ class Allowance:
         budget: The project's limits.
         max_cost_usd: The request's own limit; None for none.
         unpriced: Models that a limit does not count, since nobody knows their price.
-        expected_usd: What the try that was let through last is expected to cost.
+        spent_usd: What the tries that ended have cost; what was expected, of those that were billed and nobody told.
+        expected_usd: What the try under way is expected to cost.
     """
 
     root: Path
@@ -72,7 +75,7 @@ class Allowance:
         self._lock = threading.Lock()  # an interrupted call may be settled while its reservation is still being made
         self._is_settled = False
         self.expected_usd = 0.0
-        self._spent_usd = 0.0
+        self.spent_usd = 0.0
         self._kernel_usd = 0.0
         self._day_usd = 0.0
         self._days: list[int] = []
@@ -83,18 +86,18 @@ class Allowance:
         budget = self.budget
         return any(limit is not None for limit in (self.max_cost_usd, budget.per_kernel_usd, budget.per_day_usd))
 
-    async def allow(self, backend: Backend, call: ModelCall, expected_tokens: int, spent_usd: float) -> ModelCall:
+    async def allow(self, backend: Backend, call: ModelCall, expected_tokens: int) -> ModelCall:
         """Let one try through, its expected cost reserved.
 
         Args:
             backend: Who is asked.
             call: What is sent.
             expected_tokens: Of its answer.
-            spent_usd: What this request has cost until now.
 
         Returns:
             The call; with `max_cost_usd`, its answer limited to what that leaves room for. A free one is always let
-            through, and one whose price nobody knows unless there is a `max_cost_usd`.
+            through, and so is one to a server of somebody's own, whose price nobody knows, unless there is a
+            `max_cost_usd`.
 
         Raises:
             BudgetExceeded: The try could pass a limit; nothing was sent.
@@ -107,74 +110,84 @@ class Allowance:
             return call
         guess = None if sample is None else await estimate(backend, call, expected_tokens)
         if guess is None or guess.cold_usd is None:
-            if self.max_cost_usd is not None:
-                raise _unpriced(call)
+            if self.max_cost_usd is not None or call.provider_type not in OWN_SERVERS:
+                raise _unpriced(call, "the budget" if self.max_cost_usd is None else "--max-cost")
             self.unpriced.add(call.model)
             return call
         usd = guess.cold_usd
         if self.max_cost_usd is not None:
-            call = await self._within(backend, call, guess, spent_usd)
-            usd = min(usd, self.max_cost_usd - spent_usd)
-        await asyncio.to_thread(self._reserve, spent_usd, usd, call.model)
+            call = await self._within(backend, call, guess)
+            usd = min(usd, self.max_cost_usd - self.spent_usd)
+        await asyncio.to_thread(self._reserve, usd, call.model)
         return call
 
-    def settle(self, cost_usd: float | None, *, is_recorded: bool) -> None:
-        """Put what the request cost in the place of what was reserved.
+    def tried(self, cost_usd: float | None, *, is_billed: bool) -> None:
+        """A try has ended.
 
         Args:
-            cost_usd: What it cost; None where that is not known.
-            is_recorded: Whether the journal's calls have that cost, which is then not to be counted twice.
+            cost_usd: What it cost; None where nobody said.
+            is_billed: Whether it may have cost anything: it was sent, and not refused before a word of an answer.
+        """
+        with self._lock:
+            unknown_usd = self.expected_usd if is_billed else 0.0
+            self.spent_usd += unknown_usd if cost_usd is None else cost_usd
+            self.expected_usd = 0.0
+
+    def settle(self, recorded_usd: float | None) -> None:
+        """Put what the request cost in the place of what was reserved; a try that is still under way, as expected.
+
+        Args:
+            recorded_usd: What the journal has of that, so that it is not counted twice; None for nothing.
         """
         with self._lock:
             self._is_settled = True
-            known_usd = self._spent_usd + self.expected_usd if cost_usd is None else cost_usd
-            purse = purse_of(self.root)
+            spent_usd, purse = self.spent_usd + self.expected_usd, purse_of(self.root)
             with purse.lock:
                 purse.reserved_usd -= self._kernel_usd
-                purse.spent_usd += known_usd
-            unrecorded_usd = None if is_recorded and cost_usd is not None else known_usd
+                purse.spent_usd += spent_usd
+            unrecorded_usd = spent_usd - (recorded_usd or 0.0)
             for number in self._days:
-                self.journal.ledger.settle(number, unrecorded_usd)
-                unrecorded_usd = None
+                self.journal.ledger.settle(number, unrecorded_usd if unrecorded_usd > TOLERANCE_USD else None)
+                unrecorded_usd = 0.0
 
     def remark(self) -> str:
         """What the user should know: that a limit does not count a model; empty for nothing."""
         models = ", ".join(sorted(self.unpriced))
         return f"what {models} costs is not known, and not counted in the budget" if models else ""
 
-    async def _within(self, backend: Backend, call: ModelCall, guess: Estimate, spent_usd: float) -> ModelCall:
+    async def _within(self, backend: Backend, call: ModelCall, guess: Estimate) -> ModelCall:
         """The call with its answer limited to what `max_cost_usd` leaves for it."""
         wanted = limit_of(call) or await backend.max_output_tokens(call)
-        room = self._room(guess, spent_usd)
+        room = self._room(guess)
         # Asked this way round, what is not a number leaves no room.
         if not room >= min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
-            raise self._too_dear(guess, spent_usd, room)
+            raise self._too_dear(guess, room)
         if room >= (wanted or math.inf):
             return call
         limit = "max_completion_tokens" if "max_completion_tokens" in call.params else "max_tokens"
         return replace(call, params={**call.params, limit: int(room)})
 
-    def _room(self, guess: Estimate, spent_usd: float) -> float:
+    def _room(self, guess: Estimate) -> float:
         """The answer's tokens that `max_cost_usd` pays for; below 0 where it does not pay for the prompt."""
         assert self.max_cost_usd is not None
         assert guess.prompt_usd is not None
-        left_usd = self.max_cost_usd - spent_usd - guess.prompt_usd
+        left_usd = self.max_cost_usd - self.spent_usd - guess.prompt_usd
         if not guess.token_usd:
             return math.inf if left_usd >= -TOLERANCE_USD else -1.0
         return (left_usd + TOLERANCE_USD) / guess.token_usd
 
-    def _too_dear(self, guess: Estimate, spent_usd: float, room: float) -> BudgetExceeded:
+    def _too_dear(self, guess: Estimate, room: float) -> BudgetExceeded:
         assert self.max_cost_usd is not None
         assert guess.prompt_usd is not None
         leaves = f", which leaves room for {room:.0f} tokens of an answer" if room > 0 else ""
-        spent = f", {readable_usd(spent_usd)} of it spent" if spent_usd > 0 else ""
+        spent = f", {readable_usd(self.spent_usd)} of it spent" if self.spent_usd > 0 else ""
         return BudgetExceeded(
             f"the prompt alone costs about {readable_usd(guess.prompt_usd)} ({guess.input_tokens:,} tokens){leaves}; "
             f"--max-cost allows {readable_usd(self.max_cost_usd)}{spent}",
             hint="Refer to fewer files (--dry-run shows what each costs), or allow more.",
         )
 
-    def _reserve(self, spent_usd: float, expected_usd: float, model: str) -> None:
+    def _reserve(self, expected_usd: float, model: str) -> None:
         """Reserve the request's expected cost: what that is beyond what is reserved for it already.
 
         What is reserved is only ever added to, until it is settled: given back in between, another call could take it
@@ -183,9 +196,9 @@ class Allowance:
         with self._lock:
             if self._is_settled:
                 return
-            self._reserve_kernel(spent_usd + expected_usd, model)
-            self._reserve_day(spent_usd + expected_usd, model)
-            self._spent_usd, self.expected_usd = spent_usd, expected_usd
+            self._reserve_kernel(self.spent_usd + expected_usd, model)
+            self._reserve_day(self.spent_usd + expected_usd, model)
+            self.expected_usd = expected_usd
 
     def _reserve_kernel(self, usd: float, model: str) -> None:
         purse, limit = purse_of(self.root), self.budget.per_kernel_usd
@@ -221,8 +234,8 @@ def _over(
     )
 
 
-def _unpriced(call: ModelCall) -> BudgetExceeded:
+def _unpriced(call: ModelCall, limit: str) -> BudgetExceeded:
     return BudgetExceeded(
-        f"what {call.model or 'the model'} costs is not known, so --max-cost cannot be held",
-        hint="Leave --max-cost out, or ask an endpoint whose price is known: --dry-run shows it.",
+        f"what {call.model or 'the model'} costs is not known, so {limit} cannot be held",
+        hint=f"Ask an endpoint whose price is known (--dry-run shows it), or take {limit} away.",
     )

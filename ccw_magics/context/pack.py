@@ -195,5 +195,7 @@ def largest(sizes_bytes: Iterable[tuple[str, int]]) -> str:
 
 def readable_size(size_bytes: int) -> str:
     """A size as a person reads it."""
+    if size_bytes < 1024:  # noqa: PLR2004 - a KiB
+        return f"{size_bytes:,} B"
     mebibytes = size_bytes / (1024 * 1024)
     return f"{mebibytes:,.1f} MiB" if mebibytes >= 1 else f"{size_bytes / 1024:,.1f} KiB"

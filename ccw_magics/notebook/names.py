@@ -24,6 +24,8 @@ _LIST: Final = re.compile(r"list\[\s*(?P<one>[^\[\]]+?)\s*\]|(?P<other>.+?)\s*\[
 def notebook_name(namespace: Mapping[str, Any], root: Path) -> str:
     """The notebook's path below the project root, or as the front end tells it; `notebook` where it does not.
 
+    Of a notebook outside the project its file's name alone: a footer is saved, and no place for paths of a machine.
+
     Args:
         namespace: The kernel's.
         root: The project root.
@@ -32,8 +34,9 @@ def notebook_name(namespace: Mapping[str, Any], root: Path) -> str:
     if not isinstance(said, str) or not said.endswith(".ipynb"):
         return UNNAMED
     path = Path(said)
-    if path.is_absolute() and (folder := path.parent.resolve()).is_relative_to(root):
-        path = folder.relative_to(root) / path.name
+    if path.is_absolute():
+        folder = path.parent.resolve()
+        path = folder.relative_to(root) / path.name if folder.is_relative_to(root) else Path(path.name)
     return path.as_posix()[-NAME_CHARS:]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ccw_magics.calls.spending import midnight, purse_of
+from ccw_magics.calls.spending import TOLERANCE_USD, midnight, purse_of
 from ccw_magics.journal import readable_usd
 from ccw_magics.stats.table import Table
 
@@ -80,19 +80,32 @@ def chats_frame(workspace: Workspace) -> pd.DataFrame:
 
 
 def spending(workspace: Workspace) -> list[str]:
-    """What was spent today and in this kernel, and the limits, in words."""
+    """What was spent today and in this kernel, and what the limits leave, in words.
+
+    What a killed kernel had reserved counts as reserved for the rest of the day: its calls may have been billed.
+    """
     limits = workspace.config.load().budget
     today, purse = workspace.journal.ledger.spent(midnight()), purse_of(workspace.root)
     lines = [
         _line("today", today.calls_usd, today.reserved_usd, limits.per_day_usd),
         _line("this kernel", purse.spent_usd, purse.reserved_usd, limits.per_kernel_usd),
     ]
+    if today.unpriced_calls:
+        calls = "1 call" if today.unpriced_calls == 1 else f"{today.unpriced_calls:,} calls"
+        lines.append(f"{'not counted':<12} {calls} today whose cost nobody knows")
     if limits.per_day_usd is None and limits.per_kernel_usd is None:
         lines.append("`budget --per-day 5 --per-kernel 1` sets limits, in US dollars.")
     return lines
 
 
 def _line(when: str, spent_usd: float, reserved_usd: float, limit_usd: float | None) -> str:
-    held = f" and {readable_usd(reserved_usd)} reserved" if reserved_usd > 0 else ""
-    of = f" of {readable_usd(limit_usd)}" if limit_usd is not None else ", no limit"
-    return f"{when:<12} {readable_usd(spent_usd)} spent{held}{of}"
+    held = f" and {readable_usd(reserved_usd)} reserved for calls under way" if reserved_usd > TOLERANCE_USD else ""
+    return f"{when:<12} {readable_usd(spent_usd)} spent{held}{_limit(spent_usd + reserved_usd, limit_usd)}"
+
+
+def _limit(taken_usd: float, limit_usd: float | None) -> str:
+    if limit_usd is None:
+        return ", no limit"
+    left_usd = limit_usd - taken_usd
+    rest = f"{readable_usd(left_usd)} left" if left_usd >= 0 else f"passed by {readable_usd(-left_usd)}"
+    return f" of {readable_usd(limit_usd)}, {rest}"

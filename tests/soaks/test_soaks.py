@@ -15,6 +15,7 @@ SHORT = {
     "cells": ("soak_cells.py", "40", "--untimed"),
     "interrupts": ("soak_interrupts.py", "10", "--untimed"),
     "kills": ("soak_kills.py", "8"),
+    "budget": ("soak_budget.py", "1"),
 }
 
 
