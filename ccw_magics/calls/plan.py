@@ -10,7 +10,7 @@ from ccw_magics.backends.base import joined
 from ccw_magics.calls import tokens
 from ccw_magics.calls.budget import over_tokens, what_to_leave_out
 from ccw_magics.calls.chat import Talk
-from ccw_magics.calls.estimate import Estimate, answer_tokens, estimate, sample_usd
+from ccw_magics.calls.estimate import CACHED_MIN_TOKENS, Estimate, answer_tokens, estimate, sample_usd
 from ccw_magics.calls.limits import expected_output
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.request import Request
@@ -102,7 +102,7 @@ async def plan(prepared: Prepared, request: Request) -> Plan:
         parts=tuple(_parts([*_pieces(prepared)], guess, usd, window)),
         window_tokens=window,
         replayed_at=None if prepared.recorded is None else prepared.recorded.at,
-        remarks=(*_remarks(prepared), *advice, *_refusal(request, guess)),
+        remarks=(*_remarks(prepared), *advice, *_why_not_cached(prepared, guess), *_refusal(request, guess)),
     )
 
 
@@ -199,6 +199,11 @@ async def _advice(prepared: Prepared, guess: Estimate | None, window: int | None
         return []
     advice = await what_to_leave_out(prepared.backend, prepared.call, prepared.pack, over, guess.input_tokens)
     return [f"this does not fit the model's window of {window:,} tokens. {advice}"]
+
+
+def _why_not_cached(prepared: Prepared, guess: Estimate | None) -> Iterator[str]:
+    if guess is not None and not guess.cached_tokens and (prepared.call.blocks or prepared.call.turns):
+        yield f"cached costs as much as cold: providers keep no prefix of under {CACHED_MIN_TOKENS:,} tokens"
 
 
 def _refusal(request: Request, guess: Estimate | None) -> Iterator[str]:

@@ -175,7 +175,7 @@ def test_what_the_window_lacks_is_the_same_before_and_in_the_call(workspace: Wor
     assert answer is not None
     for window, fits in ((counted - answer + 64, True), (counted - answer + 63, False)):
         workspace.config.update_endpoint(ENDPOINT, {"contextWindow": window})
-        assert (not workspace.plan("@b.py why?").remarks) == fits
+        assert (not [said for said in workspace.plan("@b.py why?").remarks if "does not fit" in said]) == fits
         assert workspace.run("@b.py why?").success == fits
 
 
