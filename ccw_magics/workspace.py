@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from ccw_magics.errors import CcwError
 
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from ccw_magics.context.disk import CacheSettings
     from ccw_magics.context.pack import Pack
     from ccw_magics.journal import Journal
+
+
+T = TypeVar("T")
 
 
 def here() -> Path:
@@ -221,6 +224,30 @@ class Workspace:
         return self.executor.plan(_request(prompt, endpoint, cwd, include_dirs, enable_cache, options))
 
 
+def _checked(name: str, value: T | None, kind: type[T]) -> T | None:
+    """An option as it is.
+
+    Raises:
+        CcwError: It is of another kind.
+    """
+    if value is not None and not isinstance(value, kind):
+        raise CcwError(f"{name}: {value!r} is no {kind.__name__}", hint=f"Give a {kind.__name__}, or None.")
+    return value
+
+
+def _amount(usd: Any) -> float | None:
+    """A limit in US dollars.
+
+    Raises:
+        CcwError: It is none.
+    """
+    if usd is None:
+        return None
+    if isinstance(usd, bool) or not isinstance(usd, (int, float)) or not usd >= 0:
+        raise CcwError(f"max_cost_usd: {usd!r} is no amount", hint="A number of US dollars, such as 0.05.")
+    return float(usd)
+
+
 def _path(path: Path | str | None) -> Path | None:
     return None if path is None else Path(path).expanduser()
 
@@ -249,9 +276,9 @@ def _request(
         system=system,
         stream=stream,
         retry_cut=retry_cut,
-        chat=options.pop("chat", None),
-        replay=options.pop("replay", None),
-        max_cost_usd=options.pop("max_cost_usd", None),
+        chat=_checked("chat", options.pop("chat", None), str),
+        replay=_checked("replay", options.pop("replay", None), bool),
+        max_cost_usd=_amount(options.pop("max_cost_usd", None)),
         schema=schema if schema is None or isinstance(schema, Schema) else Schema.of(schema),
         params=options,
     )

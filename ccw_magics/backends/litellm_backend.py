@@ -107,7 +107,7 @@ class LiteLLMBackend:
     async def price_usd(self, call: ModelCall, usage: Usage) -> float | None:
         """What a call with this usage costs, as `Done` tells it after the call; None where the price is unknown."""
         await self._load()
-        prices = Prices(self._litellm, _provider(call), call.model)
+        prices = Prices(self._litellm, _provider(call), call.model, call.params.get("service_tier"))
         if call.provider_type in OWN_PRICES:
             return None
         if takes_breakpoints(call):
@@ -208,7 +208,7 @@ class LiteLLMBackend:
             return end
         if reported is None and seen.usage is not None and "prompt_tokens" in seen.usage:
             reported = self._litellm.Usage(**seen.usage)
-        prices = Prices(self._litellm, _provider(call), call.model)
+        prices = Prices(self._litellm, _provider(call), call.model, call.params.get("service_tier"))
         if seen.usage is not None and "input_tokens" in seen.usage and takes_breakpoints(call):
             used = AnthropicUsage.told(seen.usage, call.provider_ttl)
             usage, costs = used.usage, prices.anthropic_usd(used)

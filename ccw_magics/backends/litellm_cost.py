@@ -99,11 +99,13 @@ class Prices:
         litellm: The library.
         provider: The provider as litellm names it.
         model: The model.
+        service_tier: Such as `flex` or `priority`, which cost less or more; None for the usual one.
     """
 
     litellm: Any
     provider: str
     model: str
+    service_tier: str | None = None
 
     def anthropic_usd(self, used: AnthropicUsage) -> tuple[float | None, float | None]:
         """What a call cost, and what it would have without the cache; None where the price is unknown."""
@@ -143,7 +145,10 @@ class Prices:
         """Input and output."""
         try:
             parts = self.litellm.cost_per_token(
-                model=self.model, custom_llm_provider=self.provider, usage_object=reported
+                model=self.model,
+                custom_llm_provider=self.provider,
+                usage_object=reported,
+                service_tier=self.service_tier,
             )
             return float(parts[0]), float(parts[1])
         except Exception:  # noqa: BLE001 - it raises a bare Exception for a model it does not know

@@ -13,6 +13,7 @@ from datetime import datetime
 from pathlib import Path
 
 from ccw_magics.backends.base import Exchange, ModelCall, joined
+from ccw_magics.calls.model_call import sendable
 from ccw_magics.context.told import Told
 from ccw_magics.journal import Chats, StoredTurn, Turn
 
@@ -28,12 +29,14 @@ class Talk:
         before: The turns before it.
         references: Its own `@` references.
         told: What its message brings of the files.
+        include_dirs: The folders outside the project that its references may reach.
     """
 
     name: str
     before: tuple[StoredTurn, ...]
     references: tuple[str, ...]
     told: Told
+    include_dirs: tuple[Path, ...] = ()
 
     @property
     def parent_id(self) -> int | None:
@@ -66,7 +69,7 @@ class Talk:
         digest = hashlib.sha256()
         for stored in self.before:
             turn = stored.turn
-            for part in (turn.context, _bytes(turn.prompt), _bytes(turn.answer)):
+            for part in (turn.context, _bytes(turn.asked), _bytes(turn.answer)):
                 digest.update(hashlib.sha256(part).digest())
         digest.update(hashlib.sha256(self.told.data).digest())
         return digest.hexdigest()
@@ -89,8 +92,9 @@ class Talk:
 class Conversations:
     """The conversations of a project, and where this kernel stands in each.
 
-    A notebook that is run again from its top, with answers replayed, walks through the turns that are recorded, and
-    goes on live where they end, or where the files or a question differ. Otherwise the next turn follows the newest.
+    With answers replayed, asking a conversation's first question again means that its notebook is run again from the
+    top: it walks through the turns that are recorded, and goes on live where they end, or where the files or a question
+    differ. Otherwise the next turn follows the newest.
 
     Args:
         chats: What is recorded of them.
@@ -99,6 +103,7 @@ class Conversations:
     def __init__(self, chats: Chats) -> None:
         self._chats = chats
         self._at: dict[str, int | None] = {}
+        self._followed: set[str] = set()
         self._include_dirs: dict[str, tuple[Path, ...]] = {}
 
     def lines(self, name: str, prompt: str, *, replays: bool) -> Iterator[tuple[StoredTurn, ...]]:
@@ -113,29 +118,24 @@ class Conversations:
             CcwError: The record cannot be read.
         """
         path = tuple(self._chats.path(name))
-        here, ids = self._at.get(name), [stored.id for stored in path]
-        if here is not None and here in ids:
-            yield path[: ids.index(here) + 1]
-        elif replays and name not in self._at:  # the first turn in this kernel: it may be any that was asked before
-            asked = [path[:place] for place, stored in enumerate(path) if stored.turn.prompt == prompt]
-            yield from asked
-            if len(asked) != 1:
-                yield asked[0] if asked else path
-        else:
-            yield path
+        ids, here = [stored.id for stored in path], self._at.get(name)
+        now = path[: ids.index(here) + 1] if here is not None and here in ids else path
+        begins_anew = replays and path and path[0].turn.prompt == prompt and name not in self._followed
+        if now or not begins_anew:
+            yield now
+        if begins_anew:
+            yield ()
 
     def follow(self, name: str) -> None:
         """Go on from the newest turn: a shell is not a notebook that is run again from its top."""
-        self._at[name] = None
+        self._followed.add(name)
 
     def reach(self, name: str, include_dirs: tuple[Path, ...]) -> tuple[Path, ...]:
         """The folders outside the project that a conversation's references may reach: all that this kernel named.
 
         They are not kept in the journal: a project that came from elsewhere must not open folders by it.
         """
-        known = dict.fromkeys((*self._include_dirs.get(name, ()), *include_dirs))
-        self._include_dirs[name] = tuple(known)
-        return self._include_dirs[name]
+        return tuple(dict.fromkeys((*self._include_dirs.get(name, ()), *include_dirs)))
 
     def next(self, talk: Talk, key: str) -> StoredTurn | None:
         """The turn that the record has at this place, if it is the one with this key."""
@@ -149,7 +149,7 @@ class Conversations:
         found = self.next(talk, key)
         if found is not None:
             is_newest = found.id == self._chats.path(talk.name)[-1].id
-            self._at[talk.name] = None if is_newest else found.id
+            self._stands(talk, None if is_newest else found.id)
             self._chats.touch(talk.name)
         return found is not None
 
@@ -162,8 +162,11 @@ class Conversations:
         kept = self._chats.append(talk.name, talk.parent_id, turn, is_replayed=is_replayed)
         if kept is None:
             return ""  # the journal says why
-        self._at[talk.name] = None
+        self._stands(talk, None)
         return f"the conversation had gone on otherwise: that is kept as {kept.set_aside}" if kept.set_aside else ""
+
+    def _stands(self, talk: Talk, turn_id: int | None) -> None:
+        self._at[talk.name], self._include_dirs[talk.name] = turn_id, talk.include_dirs
 
     def clear(self, name: str) -> bool:
         """Forget a conversation, and where this kernel stands in it; False where there is none."""
@@ -177,7 +180,7 @@ def _exchanges(before: tuple[StoredTurn, ...], *, in_blocks: bool) -> Iterator[E
     for place, stored in enumerate(before):
         turn = stored.turn
         context = "" if place == 0 and in_blocks else turn.context.decode()
-        yield Exchange(joined(context, turn.asked), turn.answer)
+        yield Exchange(joined(context, sendable(turn.asked)), sendable(turn.answer))
 
 
 def _bytes(text: str) -> bytes:

@@ -92,7 +92,8 @@ class Executor:
         chosen = route(self._config.require_trust(), request.endpoint_id)
         self._require_record(request)
         prepared = prepare(chosen, request, self._sources, self._owner(chosen), on_output or _ignore, is_dry=True)
-        return worker.watch(lambda _emit: plan(prepared, request), on_output or _ignore, _idle)
+        allowance = self._run(request).allowance
+        return worker.watch(lambda _emit: plan(prepared, request, allowance), on_output or _ignore, _idle)
 
     def execute(self, request: Request, on_output: OnOutput | None = None, on_idle: OnIdle | None = None) -> Reply:
         """Run a request in this thread's sight: both callbacks are called here.
@@ -207,7 +208,8 @@ class Executor:
         talk, answer = prepared.talk, prepared.recorded
         if answer is not None and self.conversations.walked(talk, prepared.key):
             return
-        asked, text = prepared.call.prompt, "".join(run.progress.pieces)
+        asked = prepared.call.prompt if answer is None else answer.asked or prepared.call.prompt
+        text = "".join(run.progress.pieces)
         key = run.all_prepared[0].key  # of who was asked first, where another one answered: so it is looked for
         turn = talk.turn(prepared.route.endpoint.id, run.request.prompt, asked, text, key, run.asked_at)
         if remark := self.conversations.add(talk, turn, is_replayed=answer is not None):
@@ -219,13 +221,12 @@ class Executor:
         if prepared is None or prepared.recorded is not None or not run.is_answered:
             return
         end, text = progress.total(), "".join(progress.pieces)
-        if end.is_cut and run.request.max_cost_usd is not None:
+        if end.is_cut and run.allowance.has_lowered:
             return  # cut by what it may cost, which is not a part of the key
         end = end if end.model else replace(end, model=prepared.route.endpoint.model)
         for asked in run.all_prepared:
             if asked.key and (run.request.replay or asked.route.endpoint.replay):
-                answerer = prepared.route
-                kept = recorded(end, text, answerer.provider.type, answerer.endpoint.id, progress.elapsed_s)
+                kept = recorded(end, text, prepared.route, prepared.call.prompt, progress.elapsed_s)
                 self.replies.put(asked.key, kept)
 
     def _journal_mode(self) -> str:
@@ -258,7 +259,9 @@ async def _ask_model(run: Run, prepared: Prepared, emit: OnOutput) -> None:
     if run.request.schema is None:
         await ask(prepared)
     else:
-        run.data, asked = await ask_in_shape(prepared, run.request.schema, run.progress, emit, ask)
+        has_max_cost = run.request.max_cost_usd is not None
+        shaped = ask_in_shape(prepared, run.request.schema, run.progress, emit, ask, has_max_cost=has_max_cost)
+        run.data, asked = await shaped
         run.is_ready(asked)
 
 

@@ -35,9 +35,9 @@ def build_call(route: Route, request: Request) -> ModelCall:
     return ModelCall(
         provider_type=provider.type,
         model=endpoint.model,
-        prompt=_sendable(request.prompt),
+        prompt=sendable(request.prompt),
         provider_ttl=endpoint.provider_ttl,
-        system=_sendable(request.system or endpoint.system_prompt or ""),
+        system=sendable(request.system or endpoint.system_prompt or ""),
         api_base=provider.api_base,
         headers=settings.custom_headers,
         organization=settings.organization,
@@ -100,7 +100,7 @@ def _params(given: Mapping[str, Any]) -> dict[str, Any]:
     raise ConfigError(f"model parameter {name}: {first['msg']}", hint=f"Known are {known}.")
 
 
-def _sendable(text: str) -> str:
+def sendable(text: str) -> str:
     """Text without lone surrogates: what a shell passes on of bytes that are not UTF-8 cannot be sent."""
     return text.encode(errors="surrogatepass").decode(errors="replace")
 

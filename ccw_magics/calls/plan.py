@@ -14,8 +14,8 @@ from ccw_magics.calls.estimate import CACHED_MIN_TOKENS, Estimate, answer_tokens
 from ccw_magics.calls.limits import expected_output
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.request import Request
+from ccw_magics.calls.spending import Allowance
 from ccw_magics.calls.structured import best_shape
-from ccw_magics.journal import readable_usd
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Usd:
     answer: float | None
 
 
-async def plan(prepared: Prepared, request: Request) -> Plan:
+async def plan(prepared: Prepared, request: Request, allowance: Allowance) -> Plan:
     """What a prepared call would send, counted by a tokenizer here; nothing is sent.
 
     The tokens of all are counted together, and shared out by size: a tokenizer takes as long for many small texts as
@@ -96,13 +96,15 @@ async def plan(prepared: Prepared, request: Request) -> Plan:
     guess = await estimate(backend, call, expected)
     usd = _usd_of(guess) if guess is not None else _Usd(*[await _free_usd(prepared)] * 3)
     advice = await _advice(prepared, guess, window)
+    refusal = await allowance.refusal(backend, call, expected)
+    refused = [f"this would be refused: {refusal}"] if refusal and prepared.recorded is None else []
     return Plan(
         endpoint=prepared.route.endpoint.id,
         model=call.model,
         parts=tuple(_parts([*_pieces(prepared)], guess, usd, window)),
         window_tokens=window,
         replayed_at=None if prepared.recorded is None else prepared.recorded.at,
-        remarks=(*_remarks(prepared), *advice, *_why_not_cached(prepared, guess), *_refusal(request, guess)),
+        remarks=(*_remarks(prepared), *advice, *_why_not_cached(prepared, guess), *refused),
     )
 
 
@@ -204,12 +206,6 @@ async def _advice(prepared: Prepared, guess: Estimate | None, window: int | None
 def _why_not_cached(prepared: Prepared, guess: Estimate | None) -> Iterator[str]:
     if guess is not None and not guess.cached_tokens and (prepared.call.blocks or prepared.call.turns):
         yield f"cached costs as much as cold: providers keep no prefix of under {CACHED_MIN_TOKENS:,} tokens"
-
-
-def _refusal(request: Request, guess: Estimate | None) -> Iterator[str]:
-    limit = request.max_cost_usd
-    if limit is not None and guess is not None and guess.prompt_usd is not None and guess.prompt_usd > limit:
-        yield f"this would be refused: --max-cost allows {readable_usd(limit)}, and the prompt alone costs more"
 
 
 def _share(tokens: int | None, window: int | None) -> float | None:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from ccw_magics.backends import backend_for
 from ccw_magics.backends.base import Backend, ModelCall
@@ -69,6 +69,7 @@ class Prepared:
         talk: Its place in a conversation; None for a question by itself.
         key: The name of what the answer comes of; empty where nobody asked for replay, nor for a conversation.
         recorded: The answer that is given again; None where the model is to be asked.
+        data: The object that was read from it, where one is asked for.
     """
 
     route: Route
@@ -80,6 +81,7 @@ class Prepared:
     talk: Talk | None = None
     key: str = ""
     recorded: Recorded | None = None
+    data: Any = None
 
     @property
     def output_owner(self) -> str:
@@ -198,7 +200,8 @@ def _turn(
     if wanted.references:
         said = [Told(stored.turn.context, stored.turn.sections) for stored in before]
         pack, told = sources.teller.tell(said, wanted, _reading(emit))
-    talk = Talk(request.chat, before, own.references, told)
+        pack = replace(pack, unmatched=tuple(name for name in pack.unmatched if name in own.references))
+    talk = Talk(request.chat, before, own.references, told, own.include_dirs)
     call = talk.call(plain.call, sources.cache.slots_dir if wanted.keep else None, kept=wanted.keep)
     prepared = replace(plain, call=call, pack=pack, talk=talk)
     return _recalled(prepared, request, sources, talk.content(), replays=replays)
@@ -223,25 +226,18 @@ def _recalled(prepared: Prepared, request: Request, sources: Sources, content: s
     found = sources.replies.get(key) if replays else None
     if found is not None and prepared.talk is not None:
         found = _as_said(found, sources.conversations.next(prepared.talk, key))
-    if found is not None and not _fits(request, found):
-        found = None
-    return replace(prepared, key=key, recorded=found)
+    if found is None or request.schema is None:
+        return replace(prepared, key=key, recorded=found)
+    try:
+        data = request.schema.read(found.output)
+    except SchemaError:  # a model's own checks may have changed since
+        return replace(prepared, key=key, recorded=None)
+    return replace(prepared, key=key, recorded=found, data=data)
 
 
 def _as_said(found: Recorded, stored: StoredTurn | None) -> Recorded:
     """The answer that the conversation has: another one of the same words may have renewed the record since."""
     return found if stored is None else replace(found, output=stored.turn.answer, at=stored.turn.at)
-
-
-def _fits(request: Request, found: Recorded) -> bool:
-    """Whether a recorded answer still is of the shape that is asked for: a model's own checks may have changed."""
-    if request.schema is None:
-        return True
-    try:
-        request.schema.read(found.output)
-    except SchemaError:
-        return False
-    return True
 
 
 def _reading(emit: OnOutput) -> OnRead:

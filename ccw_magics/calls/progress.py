@@ -20,6 +20,7 @@ class Progress:
         first_token_s: Seconds until the first piece; None before it.
         ends: The account of each try that came to one, in order.
         attempts: The tries that ended, whatever their outcome.
+        has_untold: Whether a try that may have been billed ended without an account of what it cost.
     """
 
     started: float = field(default_factory=time.perf_counter)
@@ -27,6 +28,7 @@ class Progress:
     first_token_s: float | None = None
     ends: list[Done] = field(default_factory=list)
     attempts: list[Attempt] = field(default_factory=list)
+    has_untold: bool = False
 
     @property
     def elapsed_s(self) -> float:
@@ -37,12 +39,13 @@ class Progress:
         """The account of all tries together: each was paid for. Model and end are those of the last."""
         if not self.ends:
             return Done()
+        costs = [(end.cost_usd, end.uncached_cost_usd) for end in self.ends] + [(None, None)] * self.has_untold
         usages = [end.usage for end in self.ends if end.usage is not None]
         return replace(
             self.ends[-1],
             usage=_together(usages),
-            cost_usd=_sum([end.cost_usd for end in self.ends]),
-            uncached_cost_usd=_sum([end.uncached_cost_usd for end in self.ends]),
+            cost_usd=_sum([cost for cost, _ in costs]),
+            uncached_cost_usd=_sum([uncached for _, uncached in costs]),
         )
 
     def add(self, text: str) -> None:

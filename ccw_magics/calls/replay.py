@@ -37,7 +37,7 @@ def key_of(route: Route, call: ModelCall, content: str, schema: Schema | None) -
         call.api_base,
         settings.api_version,
         settings.organization,
-        {name: _hash(value) for name, value in settings.custom_headers.items()},
+        {name: _hash(value) for name, value in call.headers.items()},
         call.model,
         dict(call.params),
         call.system,
@@ -48,15 +48,23 @@ def key_of(route: Route, call: ModelCall, content: str, schema: Schema | None) -
     return hashlib.sha256(json.dumps(parts, sort_keys=True, default=repr).encode()).hexdigest()
 
 
-def recorded(done: Done, output: str, provider: str, endpoint_id: str, duration_s: float) -> Recorded:
-    """An answer as it is kept."""
+def recorded(done: Done, output: str, route: Route, asked: str, duration_s: float) -> Recorded:
+    """An answer as it is kept.
+
+    Args:
+        done: Its account.
+        output: Its text.
+        route: Who gave it.
+        asked: What was sent behind the files: prompt, and instructions.
+        duration_s: What it took.
+    """
     usage = done.usage
     return Recorded(
         at=datetime.now(UTC),
         output=output,
         model=done.model,
-        provider=provider,
-        endpoint=endpoint_id,
+        provider=route.provider.type,
+        endpoint=route.endpoint.id,
         input_tokens=None if usage is None else usage.input_tokens,
         cached_tokens=None if usage is None else usage.cached_input_tokens,
         written_tokens=None if usage is None else usage.cache_write_tokens,
@@ -65,6 +73,7 @@ def recorded(done: Done, output: str, provider: str, endpoint_id: str, duration_
         uncached_cost_usd=done.uncached_cost_usd,
         duration_s=duration_s,
         is_cut=done.is_cut,
+        asked=asked,
     )
 
 
@@ -74,5 +83,5 @@ def done_again(answer: Recorded) -> Done:
 
 
 def _hash(value: Secret) -> str:
-    """A header's value, or the reference that stands for it, in a form that tells nobody what it is."""
+    """A header's value in a form that tells nobody what it is."""
     return hashlib.sha256(value.reveal().encode()).hexdigest()

@@ -53,6 +53,7 @@ class Reply:
         cost_usd: US dollars; None where the price is unknown, never 0 for unknown.
         uncached_cost_usd: What it would have cost without the provider's cache; None likewise.
         is_cut: Whether the answer ends at its limit of tokens.
+        cut_by: The option that set the limit where it ends, `--max-tokens` or `--max-cost`.
         duration_s: Seconds from the request to the end of the answer.
         first_token_s: Seconds until the first text; None where none came.
         pack: What was sent along, without its text; None where nothing was.
@@ -76,6 +77,7 @@ class Reply:
     cost_usd: float | None = None
     uncached_cost_usd: float | None = None
     is_cut: bool = False
+    cut_by: str = "--max-tokens"
     duration_s: float = 0.0
     first_token_s: float | None = None
     pack: PackHandle | None = None
@@ -137,7 +139,7 @@ class Reply:
         if self.fallback_from:
             said.append(f"{self.endpoint} was asked instead of {self.fallback_from}")
         if self.is_cut:
-            said.append("the answer ends at its limit of tokens; --max-tokens sets it")
+            said.append(f"the answer ends at its limit of tokens; {self.cut_by} sets it")
         if self.pack is not None:
             said += [f"{reference} matched no file; it was sent as text only" for reference in self.pack.unmatched]
             said += self.pack.warnings

@@ -195,6 +195,7 @@ class Tries:
             raise
         finally:
             self._allowance.tried(end.cost_usd, is_billed=is_billed)
+            progress.has_untold |= is_billed and len(progress.ends) == before
 
     def _first_token_s(self) -> float | None:
         """Seconds from the asking, not from the request's begin: what a key is judged by."""

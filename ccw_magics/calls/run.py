@@ -62,7 +62,7 @@ class Run:
     warnings: list[str] = field(default_factory=list)
     _asked: list[_Asked] = field(default_factory=list)
     is_answered: bool = False
-    _replayed_at: datetime | None = None
+    _replayed: Recorded | None = None
 
     def endpoint_ids(self, emit: OnOutput) -> Iterator[str | None]:
         """Whom to ask, one after the other, until one answers; None is the default endpoint."""
@@ -88,12 +88,15 @@ class Run:
         self._asked[-1].prepared = prepared
 
     def is_replayed(self, answer: Recorded) -> None:
-        """The answer is a recorded one."""
+        """The answer is a recorded one; perhaps of an endpoint that answered instead of the one that is asked now."""
+        asked = self._asked[-1]
+        if answer.endpoint != asked.endpoint_id:
+            self.progress.attempts.append(Attempt(asked.endpoint_id))
+            asked.endpoint_id = answer.endpoint
         self.progress.ends.append(done_again(answer))
         self.progress.add(answer.output)
-        if self.request.schema is not None:
-            self.data = self.request.schema.read(answer.output)
-        self._replayed_at = answer.at
+        self.data = asked.prepared.data if asked.prepared is not None else None
+        self._replayed = answer
         self.answered()
 
     def answered(self) -> None:
@@ -144,7 +147,7 @@ class Run:
             success=asked.error is None,
             output="".join(progress.pieces),
             model=done.model or (asked.route.endpoint.model if asked.route is not None else ""),
-            provider=asked.route.provider.type if asked.route is not None else "",
+            provider=self._provider(asked),
             endpoint=asked.endpoint_id,
             cache_used=pack is not None and bool(pack.files),
             cached_files=pack.files if pack is not None else (),
@@ -152,17 +155,23 @@ class Run:
             cost_usd=done.cost_usd,
             uncached_cost_usd=done.uncached_cost_usd,
             is_cut=done.is_cut,
+            cut_by="--max-cost" if self.allowance.has_lowered else "--max-tokens",
             duration_s=progress.elapsed_s,
             first_token_s=progress.first_token_s,
             pack=pack.handle() if pack is not None else None,
             attempts=tuple(progress.attempts),
             has_several_keys=asked.prepared is not None and len(asked.prepared.keys) > 1,
-            replayed_at=self._replayed_at,
+            replayed_at=self._replayed.at if self._replayed is not None else None,
             chat=self.request.chat or "",
             data=self.data if asked.error is None else None,
             warnings=tuple(self.warnings),
             failure=self._failure(asked),
         )
+
+    def _provider(self, asked: _Asked) -> str:
+        if self._replayed is not None:
+            return self._replayed.provider
+        return asked.route.provider.type if asked.route is not None else ""
 
     def _failure(self, asked: _Asked) -> CcwError | None:
         """The subject's error; its hint says why those that were asked instead did not answer either."""

@@ -12,7 +12,7 @@ import math
 import os
 import threading
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, time
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +25,22 @@ from ccw_magics.journal import Journal, Overspent, readable_usd
 
 OWN_SERVERS: Final = frozenset({"custom", "ollama"})
 """Types whose servers are somebody's own: mostly free, and not stopped by a budget, which cannot count them."""
+UNBOUNDED: Final = frozenset(
+    {
+        "best_of",
+        "generationConfig",
+        "generation_config",
+        "max_completion_tokens",
+        "max_output_tokens",
+        "max_tokens",
+        "n",
+    }
+)
+"""Fields of a body that set or multiply an answer's length, past the limit that is sent beside them."""
+EFFORT_TOKENS: Final = {"minimal": 1024, "low": 1024, "medium": 2048, "high": 4096, "xhigh": 4096, "max": 4096}
+"""What litellm makes of `reasoning_effort` for a Claude (`litellm.constants`, DEFAULT_REASONING_EFFORT_*)."""
+_KERNEL: Final = ("this kernel", "perKernelUsd")
+_DAY: Final = ("today", "perDayUsd")
 TOLERANCE_USD: Final = 1e-9
 """What sums of floating point numbers may be off."""
 
@@ -48,7 +64,8 @@ def purse_of(root: Path) -> _KernelPurse:
 
 def midnight() -> datetime:
     """When the local day began."""
-    return datetime.now().astimezone().replace(hour=0, minute=0, second=0, microsecond=0)
+    # By the calendar: on a day when clocks change, midnight has another offset than now.
+    return datetime.combine(datetime.now().astimezone().date(), time.min).astimezone()
 
 
 @dataclass
@@ -61,6 +78,7 @@ class Allowance:
         budget: The project's limits.
         max_cost_usd: The request's own limit; None for none.
         unpriced: Models that a limit does not count, since nobody knows their price.
+        has_lowered: Whether `max_cost_usd` gave an answer a lower limit than it had.
         spent_usd: What the tries that ended have cost; what was expected, of those that were billed and nobody told.
         expected_usd: What the try under way is expected to cost.
     """
@@ -72,6 +90,7 @@ class Allowance:
 
     def __post_init__(self) -> None:
         self.unpriced: set[str] = set()
+        self.has_lowered = False
         self._lock = threading.Lock()  # an interrupted call may be settled while its reservation is still being made
         self._is_settled = False
         self.expected_usd = 0.0
@@ -105,21 +124,38 @@ class Allowance:
         """
         if not self.has_limit:
             return call
+        call, usd = await self._judged(backend, call, expected_tokens)
+        if usd is not None:
+            await asyncio.to_thread(self._reserve, usd, call.model)
+        return call
+
+    async def refusal(self, backend: Backend, call: ModelCall, expected_tokens: int) -> str:
+        """Why `allow` would not let the try through now; empty where it would. Nothing is reserved."""
+        if not self.has_limit:
+            return ""
+        try:
+            call, usd = await self._judged(backend, call, expected_tokens)
+            if usd is not None:
+                await asyncio.to_thread(self._require_room, usd, call.model)
+        except BudgetExceeded as error:
+            return error.message
+        return ""
+
+    async def _judged(self, backend: Backend, call: ModelCall, expected_tokens: int) -> tuple[ModelCall, float | None]:
+        """The call within `max_cost_usd`, and what it is expected to cost; None for what no limit counts."""
         sample = await sample_usd(backend, call)
         if sample == 0:
-            return call
+            return call, None
         guess = None if sample is None else await estimate(backend, call, expected_tokens)
         if guess is None or guess.cold_usd is None:
             if self.max_cost_usd is not None or call.provider_type not in OWN_SERVERS:
                 raise _unpriced(call, "the budget" if self.max_cost_usd is None else "--max-cost")
             self.unpriced.add(call.model)
-            return call
-        usd = guess.cold_usd
-        if self.max_cost_usd is not None:
-            call = await self._within(backend, call, guess)
-            usd = min(usd, self.max_cost_usd - self.spent_usd)
-        await asyncio.to_thread(self._reserve, usd, call.model)
-        return call
+            return call, None
+        if self.max_cost_usd is None:
+            return call, guess.cold_usd
+        call = await self._within(backend, call, guess)
+        return call, min(guess.cold_usd, self.max_cost_usd - self.spent_usd)
 
     def tried(self, cost_usd: float | None, *, is_billed: bool) -> None:
         """A try has ended.
@@ -157,13 +193,19 @@ class Allowance:
 
     async def _within(self, backend: Backend, call: ModelCall, guess: Estimate) -> ModelCall:
         """The call with its answer limited to what `max_cost_usd` leaves for it."""
+        if unbounded := sorted(UNBOUNDED & (call.params.get("extra_body") or {}).keys()):
+            raise BudgetExceeded(
+                f"extra_body sets {', '.join(unbounded)}, so --max-cost cannot be held",
+                hint="Leave it out of params.extra_body, or leave --max-cost out.",
+            )
         wanted = limit_of(call) or await backend.max_output_tokens(call)
-        room = self._room(guess)
+        room, thoughts = self._room(guess), thinking_tokens(call)
         # Asked this way round, what is not a number leaves no room.
-        if not room >= min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
-            raise self._too_dear(guess, room)
+        if not room >= thoughts + min(ANSWER_RESERVE_TOKENS, wanted or ANSWER_RESERVE_TOKENS):
+            raise self._too_dear(guess, room, thoughts)
         if room >= (wanted or math.inf):
             return call
+        self.has_lowered = True
         limit = "max_completion_tokens" if "max_completion_tokens" in call.params else "max_tokens"
         return replace(call, params={**call.params, limit: int(room)})
 
@@ -176,10 +218,11 @@ class Allowance:
             return math.inf if left_usd >= -TOLERANCE_USD else -1.0
         return (left_usd + TOLERANCE_USD) / guess.token_usd
 
-    def _too_dear(self, guess: Estimate, room: float) -> BudgetExceeded:
+    def _too_dear(self, guess: Estimate, room: float, thoughts: int) -> BudgetExceeded:
         assert self.max_cost_usd is not None
         assert guess.prompt_usd is not None
-        leaves = f", which leaves room for {room:.0f} tokens of an answer" if room > 0 else ""
+        thinking = f", of which thinking takes {thoughts:,}" if thoughts else ""
+        leaves = f", which leaves room for {room:.0f} tokens of an answer{thinking}" if room > 0 else ""
         spent = f", {readable_usd(self.spent_usd)} of it spent" if self.spent_usd > 0 else ""
         return BudgetExceeded(
             f"the prompt alone costs about {readable_usd(guess.prompt_usd)} ({guess.input_tokens:,} tokens){leaves}; "
@@ -200,12 +243,22 @@ class Allowance:
             self._reserve_day(self.spent_usd + expected_usd, model)
             self.expected_usd = expected_usd
 
+    def _require_room(self, usd: float, model: str) -> None:
+        """Refuse what the limits of kernel and day have no room for now, without reserving it."""
+        purse, budget = purse_of(self.root), self.budget
+        with purse.lock:
+            spent_usd, reserved_usd = purse.spent_usd, purse.reserved_usd
+        _require(usd, spent_usd, reserved_usd, budget.per_kernel_usd, model, _KERNEL)
+        if budget.per_day_usd is not None:
+            day = self.journal.ledger.spent(midnight())
+            _require(usd, day.calls_usd, day.reserved_usd, budget.per_day_usd, model, _DAY)
+
     def _reserve_kernel(self, usd: float, model: str) -> None:
         purse, limit = purse_of(self.root), self.budget.per_kernel_usd
         with purse.lock:
             others_usd, wanted_usd = purse.reserved_usd - self._kernel_usd, max(usd, self._kernel_usd)
             if limit is not None and not purse.spent_usd + others_usd + wanted_usd <= limit + TOLERANCE_USD:
-                raise _over("this kernel", purse.spent_usd, others_usd, usd, limit, model, "perKernelUsd")
+                raise _over(usd, purse.spent_usd, others_usd, limit, model, _KERNEL)
             purse.reserved_usd, self._kernel_usd = others_usd + wanted_usd, wanted_usd
 
     def _reserve_day(self, usd: float, model: str) -> None:
@@ -220,12 +273,32 @@ class Allowance:
         else:
             self._day_usd += more_usd
             return
-        raise _over("today", spent_usd, reserved_usd, usd, limit, model, "perDayUsd")
+        raise _over(usd, spent_usd, reserved_usd, limit, model, _DAY)
+
+
+def thinking_tokens(call: ModelCall) -> int:
+    """The part of an answer's limit that a Claude's thinking takes, which the limit must exceed; 0 without thinking.
+
+    Anthropic refuses a `max_tokens` that is not above `thinking.budget_tokens`; for `reasoning_effort` litellm sets a
+    budget.
+    """
+    if "claude" not in call.model and call.provider_type != "anthropic":
+        return 0
+    said = (call.params.get("thinking") or {}).get("budget_tokens")
+    return int(said or EFFORT_TOKENS.get(call.params.get("reasoning_effort") or "", 0))
+
+
+def _require(
+    usd: float, spent_usd: float, reserved_usd: float, limit: float | None, model: str, which: tuple[str, str]
+) -> None:
+    if limit is not None and not spent_usd + reserved_usd + usd <= limit + TOLERANCE_USD:
+        raise _over(usd, spent_usd, reserved_usd, limit, model, which)
 
 
 def _over(
-    when: str, spent_usd: float, reserved_usd: float, usd: float, limit_usd: float, model: str, name: str
+    usd: float, spent_usd: float, reserved_usd: float, limit_usd: float, model: str, which: tuple[str, str]
 ) -> BudgetExceeded:
+    when, name = which
     under_way = f" and {readable_usd(reserved_usd)} for calls under way" if reserved_usd > TOLERANCE_USD else ""
     return BudgetExceeded(
         f"the call would cost about {readable_usd(usd)} ({model}); {when} {readable_usd(spent_usd)} are spent"

@@ -7,13 +7,14 @@ import json
 import re
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any, Final
 
 from ccw_magics.backends.base import AnswerSchema, Backend, Exchange, ModelCall
 from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.progress import Progress
-from ccw_magics.calls.worker import OnOutput
+from ccw_magics.calls.worker import OnOutput, apart
 from ccw_magics.config.credentials import redact
 from ccw_magics.errors import CcwError, ProviderError, SchemaError
 from ccw_magics.schema import Schema
@@ -26,10 +27,17 @@ _ESCAPE: Final = re.compile(r"(?<!\\)((?:\\\\)*)\\u00([2-7][0-9a-fA-F])")
 
 Ask = Callable[[Prepared], Awaitable[None]]
 """Asks a model, retries included; the answer goes into the run's progress."""
+_Reads = Callable[[], Awaitable[tuple[Any, SchemaError | None]]]
 
 
 async def ask_in_shape(
-    prepared: Prepared, schema: Schema, progress: Progress, emit: OnOutput, ask: Ask
+    prepared: Prepared,
+    schema: Schema,
+    progress: Progress,
+    emit: OnOutput,
+    ask: Ask,
+    *,
+    has_max_cost: bool = False,
 ) -> tuple[Any, Prepared]:
     """The answer as an object, and the call as it was made, any repair aside.
 
@@ -39,15 +47,17 @@ async def ask_in_shape(
         progress: Where the answer goes.
         emit: Told when the model is asked once more.
         ask: Asks it.
+        has_max_cost: Whether `--max-cost` may have cut the answer.
 
     Raises:
         SchemaError: The answer does not fit, nor does the one after it; `progress` holds the text.
         CcwError: The model could not be asked.
     """
     asked = await _ask_first(prepared, schema, progress, emit, ask)
-    data, misfit = _read(schema, progress)
+    read = partial(_read, schema, progress, has_max_cost=has_max_cost)
+    data, misfit = await read()
     if misfit is not None:
-        data = await _repair(asked, schema, misfit, progress, emit, ask)
+        data = await _repair(asked, schema, misfit, progress, emit, ask, read)
     return data, asked
 
 
@@ -82,7 +92,13 @@ async def _ask_first(prepared: Prepared, schema: Schema, progress: Progress, emi
 
 
 async def _repair(
-    asked: Prepared, schema: Schema, misfit: SchemaError, progress: Progress, emit: OnOutput, ask: Ask
+    asked: Prepared,
+    schema: Schema,
+    misfit: SchemaError,
+    progress: Progress,
+    emit: OnOutput,
+    ask: Ask,
+    read: _Reads,
 ) -> Any:
     """Ask once more, with the answer and what is wrong with it; where that fails, the answer is kept."""
     text, first_token_s = _text(progress), progress.first_token_s
@@ -101,36 +117,46 @@ async def _repair(
     if failure is not None:
         said = f"{misfit.message}; asked once more, {failure.message}"
         raise SchemaError(said, hint=misfit.hint) from failure.__cause__
-    data, misfit_again = _read(schema, progress)
+    data, misfit_again = await read()
     if misfit_again is not None:
         raise misfit_again
     return data
 
 
-def _read(schema: Schema, progress: Progress) -> tuple[Any, SchemaError | None]:
+async def _read(schema: Schema, progress: Progress, *, has_max_cost: bool) -> tuple[Any, SchemaError | None]:
     """The object in the answer, or what is wrong with it, where asking again may help.
 
-    Of an answer that fits, its JSON is kept: what is around it is no part of what was asked for.
+    Of an answer that fits, its JSON is kept: what is around it is no part of what was asked for. Validators are the
+    user's code: it is read off the loop.
 
     Raises:
         SchemaError: Nothing fits, and the provider says why: the model refused, or came to its limit.
     """
-    try:
-        data, text = schema.find(_text(progress))
-    except SchemaError as error:
-        misfit, end = error.with_traceback(None), progress.total()
-    else:
+    found = await apart(partial(_found, schema, _text(progress)))
+    if not isinstance(found, SchemaError):
+        data, text = found
         progress.pieces[:] = [text]
         return data, None
-    # Not raised above: an error's context has frames, which would keep the context's text alive with the reply.
+    misfit, end = found, progress.total()
     if end.is_refused:
         raise SchemaError("the model refused to answer", hint="The reply's text says why, if the model did.")
     if end.is_cut:
         raise SchemaError(
             f"the answer ends at its limit of tokens, and is not whole: {misfit.message}",
-            hint="--max-tokens allows a longer one.",
+            hint=f"--max-tokens{', or --max-cost,' if has_max_cost else ''} allows a longer one.",
         )
     return None, misfit
+
+
+def _found(schema: Schema, text: str) -> tuple[Any, str] | SchemaError:
+    """The object in a text and its JSON, or why there is none.
+
+    Returned, not raised: an error's context has frames, which would keep the context's text alive with the reply.
+    """
+    try:
+        return schema.find(text)
+    except SchemaError as error:
+        return error.with_traceback(None)
 
 
 async def _ask(asked: Prepared, progress: Progress, ask: Ask) -> None:

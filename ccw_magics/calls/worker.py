@@ -13,6 +13,8 @@ import queue
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import CancelledError, Future, wait
+from contextlib import suppress
+from contextvars import copy_context
 from typing import Any, Final, Generic, TypeVar
 
 T = TypeVar("T")
@@ -41,12 +43,21 @@ class _Worker:
     def __init__(self) -> None:
         self.pid = os.getpid()
         self.loop = asyncio.new_event_loop()
+        self._is_stopping = False
         self._thread = threading.Thread(target=self._serve, name="ccw-calls", daemon=True)
         self._thread.start()
         atexit.register(self._stop)
 
+    @property
+    def is_usable(self) -> bool:
+        """Whether it serves this process: a thread does not survive a fork. One that was stopped is not replaced."""
+        return self.pid == os.getpid() and (self._is_stopping or self._thread.is_alive())
+
     def _serve(self) -> None:
-        self.loop.run_forever()
+        while not self._is_stopping:
+            # asyncio hands these two on to whoever runs the loop, once the task that raised them has ended with them.
+            with suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
         tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
@@ -55,9 +66,13 @@ class _Worker:
         self.loop.close()
 
     def _stop(self) -> None:
-        if self.pid == os.getpid():
-            self.loop.call_soon_threadsafe(self.loop.stop)
+        if self.pid == os.getpid() and self._thread.is_alive():
+            self.loop.call_soon_threadsafe(self._end)
             self._thread.join(timeout=EXIT_S)
+
+    def _end(self) -> None:
+        self._is_stopping = True
+        self.loop.stop()
 
 
 _lock = threading.Lock()
@@ -65,10 +80,10 @@ _worker: _Worker | None = None
 
 
 def _running_loop() -> asyncio.AbstractEventLoop:
-    """The worker's loop, started at first use, and again in a forked child: threads do not survive a fork."""
+    """The worker's loop, started at first use, and again in a forked child or where its thread has died."""
     global _worker  # noqa: PLW0603 - one loop for each process is the point of this module
     with _lock:
-        if _worker is None or _worker.pid != os.getpid():
+        if _worker is None or not _worker.is_usable:
             _worker = _Worker()
         return _worker.loop
 
@@ -76,6 +91,25 @@ def _running_loop() -> asyncio.AbstractEventLoop:
 def submit(work: Coroutine[Any, Any, T]) -> Future[T]:
     """Run `work` on the worker's loop; the future's `cancel` cancels the task there."""
     return asyncio.run_coroutine_threadsafe(work, _running_loop())
+
+
+async def apart(work: Callable[[], T]) -> T:
+    """Run a stranger's code in a thread of its own, awaited on the loop; cancelled, it is left to itself.
+
+    It may take for ever, and may itself make a call: in asyncio's pool of threads, a few of them would hold up, or wait
+    in vain for, the threads that record other calls.
+    """
+    end: Future[T] = Future()
+    end.set_running_or_notify_cancel()
+
+    def run() -> None:
+        try:
+            end.set_result(work())
+        except BaseException as error:  # noqa: BLE001 - handed on to whoever waits
+            end.set_exception(error)
+
+    threading.Thread(target=copy_context().run, args=(run,), name="ccw-apart", daemon=True).start()
+    return await asyncio.wrap_future(end)
 
 
 class _Job(Generic[T]):

@@ -13,6 +13,7 @@ import click
 
 from ccw_magics import stats
 from ccw_magics.cli.groups import ShowGroup
+from ccw_magics.cli.terminal import printable
 from ccw_magics.errors import CcwError
 
 if TYPE_CHECKING:
@@ -182,7 +183,11 @@ def _described(entry: Entry) -> str:
             lines[field.name] = _value(call, field.name)
     known = [f"{name:<18} {value}" for name, value in lines.items() if value]
     files = [f"files ({len(call.files)})", *(f"  {path}" for path in call.files)] if call.files else []
-    texts = [f"\n--- {name} ---\n{text}" for name, text in (("prompt", call.prompt), ("answer", call.answer)) if text]
+    texts = [
+        f"\n--- {name} ---\n{printable(text)}"
+        for name, text in (("prompt", call.prompt), ("answer", call.answer))
+        if text
+    ]
     return "\n".join([*known, *files, *texts])
 
 

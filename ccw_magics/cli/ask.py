@@ -101,6 +101,8 @@ def ask(door: Door, /, **options: Any) -> Reply | stats.Table:
     """Ask an endpoint; @ references in the question bring files along."""
     request = _request(door, options)
     if options["dry_run"]:
+        if options["out"]:
+            raise click.UsageError("--out binds a reply, and a dry run has none: `_` is its table")
         plan = door.workspace.executor.plan(request)
         for line in stats.plan_notes(plan):
             door.note(line)

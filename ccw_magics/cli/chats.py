@@ -9,6 +9,7 @@ import click
 
 from ccw_magics import stats
 from ccw_magics.cli.groups import ShowGroup
+from ccw_magics.cli.terminal import printable
 from ccw_magics.errors import CcwError
 
 if TYPE_CHECKING:
@@ -61,14 +62,18 @@ def clear_chat(door: Door, name: str | None) -> str:
     """Forget a conversation; without a name, the notebook's own."""
     wanted = name or door.chat_name
     is_cleared = door.workspace.executor.conversations.clear(wanted)
-    return f"forgotten: {wanted}" if is_cleared else f"nothing to forget: {wanted} has not begun"
+    return (
+        f"forgotten: {wanted}; its calls are still in `history`"
+        if is_cleared
+        else f"nothing to forget: {wanted} has not begun"
+    )
 
 
 def _described(number: int, stored: StoredTurn) -> str:
     turn = stored.turn
     brought = f", files: {len(turn.context):,} bytes" if turn.context else ""
     heading = f"--- {number}. {turn.at.astimezone():%Y-%m-%d %H:%M}, {turn.endpoint}{brought} ---"
-    return f"{heading}\n{turn.prompt}\n\n{turn.answer}"
+    return f"{heading}\n{printable(turn.prompt)}\n\n{printable(turn.answer)}"
 
 
 def _no_such_chat(name: str) -> CcwError:

@@ -16,6 +16,8 @@ from ccw_magics.calls.reply import Reply
 REPEAT_S: Final = 15.0
 """Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
 _ELLIPSIS: Final = "…"
+_STEERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+"""The control characters of ASCII and Latin-1 but tab and line feed."""
 
 
 class TerminalDisplay:
@@ -107,6 +109,11 @@ class TerminalDisplay:
         self._written_at_s[shape] = now_s
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def printable(text: str) -> str:
+    """A recorded text for a terminal: what would steer it is written out, line ends and tabs aside."""
+    return _STEERS.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
 
 
 def columns_of(text: str) -> int:

@@ -13,7 +13,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Final, TypeVar
 
-from ccw_magics.database import Database, is_busy
+from ccw_magics.database import DAMAGED, Database, is_busy
 from ccw_magics.errors import CcwError
 from ccw_magics.journal.place import Place
 from ccw_magics.journal.rows import as_text
@@ -131,6 +131,10 @@ class JournalFile:
     def size_bytes(self) -> int:
         """What the file, and those beside it, take on disk."""
         return self._place.size_bytes()
+
+    def set_aside(self) -> list[Path]:
+        """The damaged files beside this one, the newest last, whichever process set them aside."""
+        return self._place.set_aside(DAMAGED)
 
     def close(self) -> None:
         """Give the file back; the next use opens it again."""

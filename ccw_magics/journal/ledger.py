@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Final
 
 from ccw_magics.errors import CcwError
@@ -91,7 +92,8 @@ class Ledger:
 
         Raises:
             Overspent: It would pass the cap, or is not a number; nothing is reserved.
-            CcwError: The file cannot be written: what was spent is not known then.
+            CcwError: The file cannot be written: what was spent is not known then. Nor is it where a damaged file was
+                set aside, by whichever process: that is said once, and counted anew from the next time.
         """
         return self._file.write(lambda: self._reserve(usd, microseconds(since), cap_usd))
 
@@ -136,15 +138,35 @@ class Ledger:
 
     def _reserve(self, usd: float, since: int, cap_usd: float) -> int:
         with self._file.transaction():
-            self._file.execute("DELETE FROM ledger WHERE at < ?", [_oldest()])
-            spent = self._spent(since)
-            # Asked this way round, what is not a number never fits.
-            if not spent.calls_usd + spent.reserved_usd + usd <= cap_usd + TOLERANCE_USD:
-                raise Overspent(spent.calls_usd, spent.reserved_usd)
-            values = [microseconds(datetime.now(UTC)), usd]
-            number = self._file.execute(_RESERVE, values).lastrowid
+            lost = self._newly_lost()
+            number = None if lost else self._reserved(usd, since, cap_usd)
+        if number is None:  # outside the transaction: that it was said is on file
+            message = f"what was spent today is not known: the journal was damaged, and set aside as {lost[-1]}"
+            raise CcwError(message, hint="Ask again to begin counting anew.")
+        return number
+
+    def _reserved(self, usd: float, since: int, cap_usd: float) -> int:
+        self._file.execute("DELETE FROM ledger WHERE at < ?", [_oldest()])
+        spent = self._spent(since)
+        # Asked this way round, what is not a number never fits.
+        if not spent.calls_usd + spent.reserved_usd + usd <= cap_usd + TOLERANCE_USD:
+            raise Overspent(spent.calls_usd, spent.reserved_usd)
+        values = [microseconds(datetime.now(UTC)), usd]
+        number = self._file.execute(_RESERVE, values).lastrowid
         assert number is not None
         return number
+
+    def _newly_lost(self) -> list[Path]:
+        """The damaged files of which nobody was told yet, the newest last.
+
+        Found by their names, since another process may have set them aside, and ended.
+        """
+        aside = self._file.set_aside()
+        told = {name for (name,) in self._file.execute("SELECT name FROM lost")} if aside else set()
+        lost = [path for path in aside if path.name not in told]
+        for path in lost:
+            self._file.execute("INSERT INTO lost VALUES (?)", [path.name])
+        return lost
 
     def _write(self, statement: str, values: list[float]) -> None:
         with self._file.transaction():

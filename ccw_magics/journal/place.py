@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import stat
 import sys
 from contextlib import suppress
@@ -81,6 +82,16 @@ class Place:
             except OSError as error:
                 return f"others may read {path}: {error.strerror}"
         return ""
+
+    def set_aside(self, suffix: str) -> list[Path]:
+        """The database files that were put out of the way, the newest last: by name, which are counted up.
+
+        Args:
+            suffix: What is added to the first one's name; to the next ones', with `-2` and so on.
+        """
+        name = re.compile(rf"{re.escape(FILE_NAME + suffix)}(?:-(\d{{1,9}}))?", re.ASCII)
+        found = [(int(match[1] or 1), path) for path in self._folder.iterdir() if (match := name.fullmatch(path.name))]
+        return [path for _, path in sorted(found)]
 
     def size_bytes(self) -> int:
         """What the files take on disk; sqlite's shared memory is none."""

@@ -69,6 +69,7 @@ class Recorded:
         uncached_cost_usd: What it would have cost without the provider's cache; None where unknown.
         duration_s: Seconds from the request to its end.
         is_cut: Whether the answer ends at its limit of tokens.
+        asked: What was sent behind the files: the prompt, and what was added to it.
     """
 
     at: datetime
@@ -84,6 +85,7 @@ class Recorded:
     uncached_cost_usd: float | None
     duration_s: float
     is_cut: bool
+    asked: str = ""
 
 
 class RepliesStatus(NamedTuple):

@@ -29,12 +29,12 @@ _FIRST_VERSION: Final = (
     """,
 )
 _SECOND_VERSION: Final = (
-    # A turn's id is higher than its parent's, and never comes to mean another turn. The texts are last: what is
-    # before them is read without them.
+    # A turn's id is higher than its parent's, and never comes to mean another turn. `seal` shows that this user wrote
+    # it. The texts are last: what is before them is read without them.
     """
     CREATE TABLE turn (
         id INTEGER PRIMARY KEY AUTOINCREMENT, parent_id INTEGER, size_bytes INTEGER NOT NULL, opening TEXT NOT NULL,
-        at INTEGER NOT NULL, endpoint TEXT NOT NULL, key TEXT NOT NULL, "references" TEXT NOT NULL,
+        at INTEGER NOT NULL, endpoint TEXT NOT NULL, key TEXT NOT NULL, seal TEXT NOT NULL, "references" TEXT NOT NULL,
         prompt TEXT NOT NULL, asked TEXT NOT NULL, answer TEXT NOT NULL, sections TEXT NOT NULL, context BLOB NOT NULL
     )
     """,
@@ -54,6 +54,8 @@ _SECOND_VERSION: Final = (
     "CREATE INDEX ledger_at ON ledger (at)",
     "ALTER TABLE call ADD COLUMN chat TEXT NOT NULL DEFAULT ''",
     "CREATE UNIQUE INDEX ledger_pruned ON ledger (at) WHERE kind = 'pruned'",
+    # The files set aside as damaged of which a limit of spending has told: what was spent in them is not known.
+    "CREATE TABLE lost (name TEXT PRIMARY KEY)",
 )
 VERSIONS: Final[tuple[tuple[str, ...], ...]] = (_FIRST_VERSION, _SECOND_VERSION)
 """The file's schema, a version after the other: what comes later is added below, and nothing above is changed."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -18,6 +19,8 @@ _SESSION: Final = "JPY_SESSION_NAME"
 _VSCODE: Final = "__vsc_ipynb_file__"
 """Set by VS Code in the kernel's namespace, likewise."""
 _NAME: Final = re.compile(r"[^\W\d]\w*(?:\.[^\W\d]\w*)*")
+_TYPES: Final[Mapping[str, Any]] = {kind.__name__: kind for kind in (int, str, float, bool, list, dict, date, datetime)}
+"""Types that need no definition; what the notebook calls by one of these names goes before."""
 _LIST: Final = re.compile(r"list\[\s*(?P<one>[^\[\]]+?)\s*\]|(?P<other>.+?)\s*\[\]")
 
 
@@ -56,12 +59,13 @@ def schema_named(text: str, namespace: Mapping[str, Any]) -> object:
 
 def _found(name: str, namespace: Mapping[str, Any]) -> Any:
     first, *rest = name.split(".")
-    if first not in namespace:
+    known = {**_TYPES, **namespace}
+    if first not in known:
         raise SchemaError(
             f"--schema {name}: nothing goes by this name",
             hint=f"Define it in a cell first, or write a short form: --schema '{first}: str, line: int'.",
         )
-    found = namespace[first]
+    found = known[first]
     for part in rest:
         if not hasattr(found, part):
             raise SchemaError(f"--schema {name}: {first} has no {part}", hint="Look at how it is written.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Container, Iterator, Sequence
 from typing import Any, Final
 
@@ -86,10 +87,37 @@ def _validated(value: Any, wanted: Wanted) -> Any:
 
 
 def _fitted(value: Any, wanted: Wanted) -> Any:
+    """A value as the wanted type.
+
+    Raises:
+        _Misfit: It is not of this type, or a validator failed, in whichever way.
+        KeyboardInterrupt: The user's.
+    """
+    try:
+        return _nearly_fitted(value, wanted)
+    except _Misfit:
+        raise
+    except BaseException as error:  # a validator is the user's code, and may well exit
+        if isinstance(error, KeyboardInterrupt) and threading.current_thread() is threading.main_thread():
+            raise  # only here does Python raise the one at the keyboard
+        told = _told(error)
+    raise _Misfit(_one_line(f"a validator failed: {told}"))
+
+
+def _told(failure: BaseException) -> str:
+    """An exception's type and words; its type alone where the words fail, too."""
+    try:
+        return f"{type(failure).__name__}: {failure}".removesuffix(": ")
+    except Exception:  # noqa: BLE001  # `__str__` is the user's code as well
+        return type(failure).__name__
+
+
+def _nearly_fitted(value: Any, wanted: Wanted) -> Any:
     """A value as the wanted type; a null where it may be missing and not null counts as missing.
 
     Raises:
         _Misfit: It is not of this type.
+        BaseException: Whatever a validator of the user's raises.
     """
     try:
         return _checked(value, wanted)
@@ -109,14 +137,8 @@ def _checked(value: Any, wanted: Wanted) -> Any:
 
     Raises:
         ValidationError: It is not of this type.
-        _Misfit: A validator of the user's failed otherwise.
     """
-    try:
-        return wanted.adapter.validate_json(json.dumps(value))
-    except ValidationError:
-        raise
-    except Exception as error:  # noqa: BLE001  # a validator is the user's code
-        raise _Misfit(_one_line(f"a validator failed: {type(error).__name__}: {error}")) from None
+    return wanted.adapter.validate_json(json.dumps(value))
 
 
 def _problems(error: ValidationError, value: Any) -> str:

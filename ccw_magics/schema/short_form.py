@@ -22,20 +22,24 @@ There is no form for a dict: its keys are the fields of an object, or a `{key, v
 from __future__ import annotations
 
 import re
+import threading
 import unicodedata
 import warnings
 from dataclasses import dataclass
 from datetime import date, datetime, time
+from functools import lru_cache
 from types import GenericAlias
-from typing import Annotated, Any, Final, Literal, NoReturn, Union, get_origin
+from typing import Annotated, Any, ClassVar, Final, Literal, NoReturn, Union, get_origin
 
-from pydantic import AllowInfNan, BaseModel, create_model
+from pydantic import AllowInfNan, BaseModel, ConfigDict, create_model
 
 from ccw_magics.errors import SchemaError
 from ccw_magics.schema.tokens import EXAMPLE, Token, Tokens
 
 MAX_DEPTH: Final = 10
 """Objects and lists within each other: OpenAI's limit for a strict schema."""
+MAX_KEPT: Final = 256
+"""So many short forms keep the models made for them: what is read by one of them twice is of one class, and equal."""
 
 TYPES: Final[dict[str, Any]] = {
     **dict.fromkeys(("str", "string", "text"), str),
@@ -53,6 +57,7 @@ TYPES: Final[dict[str, Any]] = {
 _DICTS: Final = frozenset({"dict", "map", "object", "json"})
 _LISTS: Final = frozenset({"list", "array"})
 _WHOLE_NUMBER: Final = re.compile(r"[+-]?\d{1,15}", re.ASCII)
+_making: Final = threading.Lock()  # else two threads at once would make two classes of one short form
 _CLOSING: Final = {"{": "}", "[": "]", "(": ")"}
 
 # Subscripted with what is known at run time only, which no type checker follows.
@@ -66,7 +71,36 @@ def parse(text: str) -> Any:
     Raises:
         SchemaError: It is none; the message names the place, the hint shows what would be right.
     """
-    return _Parser(text).whole()
+    with _making:
+        return _parsed(text)[0]
+
+
+@lru_cache(maxsize=MAX_KEPT)
+def _parsed(text: str) -> tuple[Any, tuple[type[_Made], ...]]:
+    """The type, and the models made for it, in the order in which they end in the text."""
+    parser = _Parser(text)
+    kind, models = parser.whole(), tuple(parser.models)
+    for place, model in enumerate(models):
+        model.__short_form__, model.__place__ = text, place
+    return kind, models
+
+
+class _Made(BaseModel):
+    """Base of the models that are made of short forms: no module has them, so a pickle names the short form instead."""
+
+    model_config = ConfigDict(protected_namespaces=())
+    __short_form__: ClassVar[str]
+    __place__: ClassVar[int]
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _blank, (self.__short_form__, self.__place__), self.__getstate__()
+
+
+def _blank(text: str, place: int) -> _Made:
+    """An instance without its values, of the model that stands in this place of a short form."""
+    with _making:
+        model = _parsed(text)[1][place]
+    return model.__new__(model)
 
 
 @dataclass(frozen=True)
@@ -92,6 +126,7 @@ class _Parser:
     """Reads one short form, each method a rule of the grammar."""
 
     def __init__(self, text: str) -> None:
+        self.models: list[type[_Made]] = []
         self._tokens = Tokens(text)
         self._depth = 0
 
@@ -141,7 +176,8 @@ class _Parser:
         if not fields:
             tokens.fail("there is no field", start)
         self._depth -= 1
-        return _model(name, fields)
+        self.models.append(_model(name, fields))
+        return self.models[-1]
 
     def _closes(self, closing: str | None) -> bool:
         """Whether the fields end here."""
@@ -154,7 +190,8 @@ class _Parser:
         is_optional, is_typed = tokens.takes("?"), tokens.takes(":")
         wanted: Any = self._type(name) if is_typed else str
         is_last = tokens.here.kind == "end" or (closing is not None and tokens.is_sign(closing))
-        if is_alone and is_last and not is_typed and name in {*TYPES, *_DICTS, *_LISTS}:
+        is_bare = not is_typed and (is_last or tokens.is_sign("["))
+        if is_alone and is_bare and name in {*TYPES, *_DICTS, *_LISTS}:
             tokens.fail(f"{name!r} is a type, and a field needs a name before it", token)
         if not (is_last or tokens.here.kind == "line" or tokens.is_sign(",")):
             tokens.complain("','" if is_typed or is_optional else "':', '?' or ','")
@@ -288,8 +325,8 @@ def _class_name(field: str) -> str:
     return "".join(part[:1].upper() + part[1:] for part in field.split("_"))
 
 
-def _model(name: str, fields: dict[str, Any]) -> type[BaseModel]:
+def _model(name: str, fields: dict[str, Any]) -> type[_Made]:
     with warnings.catch_warnings():
         # A field may well be called `json` or `copy`: pydantic's old methods of these names are not missed.
         warnings.filterwarnings("ignore", message="Field name .* shadows an attribute", category=UserWarning)
-        return create_model(name, __config__={"protected_namespaces": ()}, **fields)
+        return create_model(name, __base__=_Made, **fields)

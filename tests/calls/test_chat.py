@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from wire_server import Answer, WireServer
-from wired_project import ENDPOINT, Kernel, make_project, said
+from wired_project import ENDPOINT, Kernel, make_project, numbered, said
 
 from ccw_magics.errors import CcwError, ConfigError
 
@@ -188,3 +188,19 @@ def test_the_endpoint_may_change_between_turns(root: Path, wire: WireServer) -> 
         kernel.ask(prompt, endpoint=endpoint)
     assert _sent(wire) == ["1", "2", "3"]
     assert [request.model for request in wire.requests] == ["gpt-4o", "gpt-4o-mini", "gpt-4o"]
+
+
+def test_an_answer_with_half_a_character_spoils_no_conversation(root: Path, wire: WireServer) -> None:
+    wire.answers(Answer(body=None, text='{"n": "\ud83d"}'), numbered())
+    kernel = Kernel(root, chat="c")
+    kernel.ask("One?")
+    assert kernel.talk("Two?") == ["1"]
+
+
+def test_a_dry_run_opens_no_folder_for_later(root: Path, tmp_path: Path) -> None:
+    outside = tmp_path / "outside"
+    outside.mkdir()
+    (outside / "s.txt").write_text("s\n")
+    kernel = Kernel(root, chat="c")
+    kernel.workspace.plan(f"@{outside}/s.txt Why?", chat="c", include_dirs=[outside])
+    assert "leads outside" in (kernel.workspace.run(f"@{outside}/s.txt Why?", chat="c").error or "")

@@ -57,20 +57,33 @@ def test_a_question_that_differs_branches(root: Path) -> None:
 
 @pytest.mark.parametrize("runs", [2, 3])
 def test_equal_questions_get_answers_of_their_own(root: Path, runs: int) -> None:
-    cells = ["go on", "go on", "and", "go on"]
-    assert again(root, *cells) == ["1", "2", "3", "4"]
+    cells = ["begin", "go on", "go on", "and", "go on"]
+    assert again(root, *cells) == ["1", "2", "3", "4", "5"]
     for _ in range(runs - 1):
-        assert again(root, *cells) == ["=1", "=2", "=3", "=4"]
-    assert len(Kernel(root).turns()) == 4
+        assert again(root, *cells) == ["=1", "=2", "=3", "=4", "=5"]
+    assert len(Kernel(root).turns()) == 5
 
 
-def test_one_cell_alone_after_a_restart(root: Path) -> None:
+def test_a_question_asked_before_goes_on_from_the_newest_after_a_restart(root: Path) -> None:
     again(root, *CELLS)
+    assert Kernel(root, chat="c", replay=True).talk("three") == ["6"], "only the first question begins a walk"
+    assert Kernel(root).turns() == ["one @a.py 1", "two 2", "three 3", "four 4", "five 5", "three 6"]
+
+
+def test_the_first_question_begins_the_walk_in_the_same_kernel_too(root: Path) -> None:
     kernel = Kernel(root, chat="c", replay=True)
-    assert kernel.talk("three", "four") == ["=3", "=4"]
-    assert kernel.talk("six") == ["6"], "where it differs from the record it goes on live"
-    assert kernel.turns() == ["one @a.py 1", "two 2", "three 3", "four 4", "six 6"]
-    assert kernel.turns("c~1")[-1] == "five 5"
+    assert kernel.talk(*CELLS) == ["1", "2", "3", "4", "5"]
+    assert kernel.talk(*CELLS) == ["=1", "=2", "=3", "=4", "=5"]
+    assert kernel.talk("six") == ["6"]
+    assert kernel.chats() == {"c"}
+
+
+def test_an_edit_before_the_first_question_begins_another_line(root: Path) -> None:
+    again(root, *CELLS[:2])
+    (root / "a.py").write_text("x = 2\n")
+    assert again(root, *CELLS[:2]) == ["3", "4"]
+    assert Kernel(root).turns() == ["one @a.py 3", "two 4"]
+    assert Kernel(root).turns("c~1") == ["one @a.py 1", "two 2"]
 
 
 def test_a_cell_that_is_new_after_a_restart_follows_the_newest(root: Path) -> None:

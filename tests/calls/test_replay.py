@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from wire_calls import KEY
 from wire_server import Answer, WireServer
-from wired_project import ENDPOINT, Kernel, make_project
+from wired_project import ENDPOINT, Kernel, make_project, numbered
 
 from ccw_magics.errors import SecretMissing
 
@@ -132,3 +132,22 @@ def test_a_cut_answer_stays_one(root: Path, wire: WireServer) -> None:
     replies = [Kernel(root, replay=True).ask("Why?", max_tokens=5) for _ in range(2)]
     assert [reply.is_cut for reply in replies] == [True, True]
     assert len(wire.requests) == 1
+
+
+def test_an_answer_cut_by_its_own_limit_is_recorded_under_a_cost_limit_too(root: Path, wire: WireServer) -> None:
+    wire.answers(Answer('{"n": 1}', is_cut=True))
+    kernel = Kernel(root, replay=True)
+    assert kernel.talk("Why?", "Why?", max_tokens=5, max_cost_usd=1.0) == ["1", "=1"]
+
+
+def test_the_answer_of_a_fallback_is_given_again_as_what_it_is(root: Path, wire: WireServer) -> None:
+    kernel = Kernel(root, replay=True)
+    provider = kernel.workspace.config.get_all_providers()[0].id
+    kernel.workspace.config.add_endpoint({"id": "other", "name": "", "providerId": provider, "model": "gpt-4o-mini"})
+    kernel.workspace.config.update_endpoint(ENDPOINT, {"fallback": ["other"]})
+    wire.answers(Answer(status=400), numbered())
+    replies = [kernel.ask("Why?") for _ in range(2)]
+    assert [reply.endpoint for reply in replies] == ["other", "other"]
+    assert [reply.model for reply in replies] == ["gpt-4o-mini", "gpt-4o-mini"]
+    assert "other was asked instead of wired" in replies[1].remarks()
+    assert len(wire.requests) == 2

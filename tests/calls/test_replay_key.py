@@ -12,8 +12,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from wire_calls import KEY
-from wire_server import WireServer
-from wired_project import ENDPOINT, Kernel, make_project
+from wire_server import Answer, WireServer
+from wired_project import ENDPOINT, Kernel, make_project, numbered
+
+from ccw_magics import Workspace
 
 FUZZ = int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 MODELS = ("gpt-4o", "gpt-4o-mini")
@@ -233,3 +235,26 @@ def test_what_an_answer_does_not_come_of_asks_nobody(project: Path, wire: WireSe
     for what in NEUTRAL:
         machine.change("neutral", what)
         assert (machine.ask(), len(wire.requests)) == (before, requests), what
+
+
+def test_a_header_counts_by_its_value(project: Path, wire: WireServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    root = make_project(project, wire)
+    config = Workspace(root).config
+    headers = {"X-Tenant": "${TENANT}"}
+    config.update_provider(config.get_all_providers()[0].id, {"advancedSettings": {"customHeaders": headers}})
+    answers = []
+    for tenant in ("acme", "globex", "acme"):
+        monkeypatch.setenv("TENANT", tenant)
+        answers += Kernel(root, replay=True).talk("Why?")
+    assert answers == ["1", "2", "=1"]
+
+
+def test_what_a_turn_before_asked_for_counts_and_not_its_words_alone(project: Path, wire: WireServer) -> None:
+    root = make_project(project, wire, "custom")
+    wire.answers(Answer('{"n": 1}'), numbered())
+    kernel = Kernel(root, replay=True)
+    kernel.ask("Count.", chat="whole", schema="n: int")
+    assert kernel.talk("And?", chat="whole") == ["1"]
+    wire.answers(Answer('{"n": 1}'), numbered())
+    kernel.ask("Count.", chat="broken", schema="n: float")
+    assert kernel.talk("And?", chat="broken") == ["1"]

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 import json
 import random
+import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from wire_billing import INPUT_USD, OUTPUT_USD, Provider, Watch
 from wire_calls import FAMILIES, KEY
-from wire_server import WireServer
+from wire_server import Answer, WireServer
 from wired_project import ENDPOINT, make_project
 
 from ccw_magics import Workspace
@@ -142,6 +144,77 @@ def test_the_lower_limit_of_the_answer_holds(
     workspace.run("x", max_cost_usd=0.01, **{name: own}).raise_for_error()
     assert wire.requests[0].json[name] == sent
     assert len([known for known in wire.requests[0].json if known.startswith("max_")]) == 1
+
+
+@pytest.mark.parametrize(
+    ("params", "least"),
+    [
+        pytest.param({"thinking": {"type": "enabled", "budget_tokens": 1024}}, 1024, id="a budget of its own"),
+        pytest.param({"reasoning_effort": "high"}, 4096, id="an effort"),
+        pytest.param({}, 0, id="no thinking"),
+    ],
+)
+def test_a_limit_leaves_a_claude_room_beyond_its_thoughts(
+    workspace: Workspace, wire: WireServer, params: dict[str, Any], least: int
+) -> None:
+    _endpoint(workspace, wire, "claude", "anthropic")
+    sample = workspace.run("x", endpoint="claude", max_cost_usd=0.2, **params).raise_for_error()
+    assert sample.success
+    assert wire.requests[-1].json["max_tokens"] > least
+    if least:
+        refusal = _refusal(workspace.run("x", endpoint="claude", max_cost_usd=0.001, **params))
+        assert f"of which thinking takes {least:,}" in refusal.message
+        assert len(wire.requests) == 1
+
+
+@pytest.mark.parametrize("body", [{"n": 50}, {"max_tokens": 9000}, {"generationConfig": {}}], ids=str)
+def test_a_body_that_sets_the_answers_length_cannot_be_limited(
+    workspace: Workspace, wire: WireServer, body: dict[str, Any]
+) -> None:
+    assert "cannot be held" in _refusal(workspace.run("x", max_cost_usd=0.01, extra_body=body)).message
+    assert not wire.requests
+
+
+def test_another_service_tier_has_its_own_price(workspace: Workspace, wire: WireServer) -> None:
+    workspace.run("x", max_cost_usd=0.01).raise_for_error()
+    workspace.run("x", max_cost_usd=0.01, service_tier="priority").raise_for_error()
+    usual, prior = (request.json["max_tokens"] for request in wire.requests)
+    assert prior < 0.7 * usual
+
+
+def test_the_day_begins_at_midnight_also_when_clocks_change(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: Any = None) -> datetime:
+            return datetime(2026, 10, 25, 18, tzinfo=UTC).astimezone(tz)
+
+    monkeypatch.setenv("TZ", "Europe/Berlin")
+    time.tzset()
+    try:
+        monkeypatch.setattr("ccw_magics.calls.spending.datetime", Clock)
+        assert midnight().astimezone(UTC) == datetime(2026, 10, 24, 22, tzinfo=UTC)
+    finally:
+        monkeypatch.undo()
+        time.tzset()
+
+
+def test_a_cost_that_is_known_in_part_is_not_known(workspace: Workspace, wire: WireServer) -> None:
+    wire.answers(Answer(cut_after=2), Answer())
+    reply = workspace.run("x", retry_cut=True).raise_for_error()
+    assert (len(wire.requests), reply.cost_usd) == (2, None)
+
+
+@pytest.mark.parametrize("usd", [-1, float("nan"), "0.05", True], ids=repr)
+def test_what_is_no_amount_is_refused(workspace: Workspace, wire: WireServer, usd: Any) -> None:
+    with pytest.raises(CcwError, match="is no amount"):
+        workspace.run("x", max_cost_usd=usd)
+    assert not wire.requests
+
+
+def test_a_dry_run_says_that_the_budget_would_refuse(workspace: Workspace) -> None:
+    assert not workspace.plan("x").remarks
+    _limit(workspace, "per_day_usd", 0.001)
+    assert "this would be refused: the call would cost about" in workspace.plan("x").remarks[-1]
 
 
 def test_a_price_that_nobody_knows(workspace: Workspace, wire: WireServer) -> None:

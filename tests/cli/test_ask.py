@@ -53,7 +53,7 @@ def test_a_dry_run_is_a_table(workspace: Workspace, wire: WireServer, say: Say) 
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        pytest.param(["--max-cost", "0.000001"], "would be refused: --max-cost allows $0.0000010", id="too dear"),
+        pytest.param(["--max-cost", "0.000001"], "this would be refused: the prompt alone costs about", id="too dear"),
         pytest.param(["--chat", "new"], "nothing was sent", id="a conversation"),
         pytest.param(["--schema", "title, line: int"], "nothing was sent", id="a schema"),
         pytest.param(["--replay"], "nothing was sent", id="nothing recorded"),

@@ -92,7 +92,7 @@ def test_a_talk_is_forked_and_cleared(root: Path, wire: WireServer, say: Say) ->
     assert kernel.turns(NAME) == ["one 1", "two 2"]
     kernel.talk("else", chat=NAME)
     assert _sent(wire) == ["one", "two", "else"]
-    assert say("chat clear c")[1] == "forgotten: c\n"
+    assert say("chat clear c")[1] == "forgotten: c; its calls are still in `history`\n"
     assert kernel.chats() == {NAME}
     assert kernel.turns(NAME) == ["one 1", "two 2", "else 4"]
     assert say("chat clear c")[:2] == (0, "nothing to forget: c has not begun\n")

@@ -194,6 +194,60 @@ def test_what_says_that_it_would_be_too_much_can_be_passed_on() -> None:
     assert (error.spent_usd, error.reserved_usd) == (1.0, 0.5)
 
 
+def spoil(root: Path) -> None:
+    for suffix in ("-wal", "-shm"):
+        Path(f"{file(root)}{suffix}").unlink(missing_ok=True)
+    file(root).write_bytes(b"nonsense " * 1000)
+
+
+@pytest.mark.parametrize("who", ["reserving", "recording", "listing", "an earlier process"])
+def test_after_damage_it_is_asked_once_before_counting_anew(
+    tmp_path: Path, since: datetime, now: datetime, call: MakeCall, who: str
+) -> None:
+    for number in range(3):
+        first = Journal(tmp_path)
+        assert fits(first, 0.5, since, 0.9)
+        first.close()
+        spoil(tmp_path)
+        second, third = Journal(tmp_path), Journal(tmp_path)
+        match who:
+            case "recording":
+                assert second.append(call(at=now, cost_usd=0.0)) is not None
+            case "listing":
+                assert second.ledger.spent(since) == Spent(0.0, 0.0, 0)
+            case "an earlier process":
+                other = Journal(tmp_path)
+                assert other.calls() == []
+                other.close()
+        aside = f"{file(tmp_path)}.damaged" + (f"-{number + 1}" if number else "")
+        with pytest.raises(CcwError) as caught:
+            second.ledger.reserve(0.0, since=since, cap_usd=0.9)
+        assert caught.value.message == (
+            f"what was spent today is not known: the journal was damaged, and set aside as {aside}"
+        )
+        assert caught.value.hint == "Ask again to begin counting anew."
+        assert third.ledger.spent(since) == Spent(0.0, 0.0, 0)
+        assert fits(third, 0.25, since, 0.9)
+        assert fits(second, 0.25, since, 0.9)
+        assert not fits(third, 0.5, since, 0.9)
+        for journal in (second, third):
+            journal.close()
+        again = Journal(tmp_path)
+        assert fits(again, 0.0, since, 0.9)
+        again.close()
+        with closing(sqlite3.connect(file(tmp_path))) as connection, connection:
+            connection.execute("DELETE FROM ledger")
+
+
+@pytest.mark.parametrize(
+    "name", ["calls.sqlite3.damaged-wal", "calls.sqlite3.damaged-x", "replies.sqlite3.damaged", "calls.sqlite3-damaged"]
+)
+def test_what_is_no_damaged_journal_stops_nobody(tmp_path: Path, journal: Journal, since: datetime, name: str) -> None:
+    assert fits(journal, 0.5, since, 1.0)
+    (file(tmp_path).parent / name).touch()
+    assert fits(journal, 0.5, since, 1.0)
+
+
 STEPS = st.lists(
     st.tuples(
         st.integers(0, 1), st.integers(0, 6), st.sampled_from(["reserve", "record", "settle", "refused", "reopen"])

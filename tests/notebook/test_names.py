@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from ccw_magics.errors import SchemaError
 from ccw_magics.journal import check_name
 from ccw_magics.journal.chats import NAME_CHARS
 from ccw_magics.notebook.names import UNNAMED, notebook_name, schema_named
+from ccw_magics.schema import Schema
 
 SESSION, VSCODE = "JPY_SESSION_NAME", "__vsc_ipynb_file__"
 
@@ -80,12 +82,27 @@ SCHEMAS: dict[str, object] = {
     "Finding[]": list[Finding],
     "title, line: int": "title, line: int",
     "title: str": "title: str",
+    "int": int,
+    "list[str]": list[str],
+    "float[]": list[float],
+    "dict": dict,
+    "datetime": datetime,
+    "list[date]": list[date],
 }
 
 
 @pytest.mark.parametrize(("text", "schema"), SCHEMAS.items(), ids=SCHEMAS)
 def test_a_schemas_name(text: str, schema: object) -> None:
     assert schema_named(text, NAMESPACE) == schema
+
+
+def test_the_notebooks_own_goes_before_a_builtin_type() -> None:
+    assert schema_named("date[]", {"date": Finding}) == list[Finding]
+
+
+@pytest.mark.parametrize("name", ["int", "str", "float", "bool", "list", "dict", "date", "datetime", "list[str]"])
+def test_a_builtin_type_is_a_schema(name: str) -> None:
+    assert Schema.of(schema_named(name, {})).json_schema["type"] == "object"
 
 
 UNKNOWN = {

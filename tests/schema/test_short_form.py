@@ -75,6 +75,7 @@ def test_what_a_type_means(text: str, schema: dict[str, Any] | None) -> None:
         pytest.param("{}", "there is no field", "For example", id="no-field"),
         pytest.param(",,", "there is no field", "For example", id="commas"),
         pytest.param("int", "'int' is a type, and a field needs a name", "For example", id="type-alone"),
+        pytest.param("dict[str, int]", "'dict' is a type, and a field needs a name", "For example", id="dict-of-alone"),
         pytest.param("[str]", "'str' is a type, and a field needs a name", "For example", id="type-alone-in-list"),
         pytest.param("a b", "there is 'b' where ':', '?' or ',' should be", "For example", id="two-words"),
         pytest.param(
