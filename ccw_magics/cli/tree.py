@@ -19,6 +19,7 @@ from ccw_magics.errors import CcwError, ConfigError
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
+    from ccw_magics.config.store import ConfigStore
     from ccw_magics.workspace import Workspace
 
 
@@ -35,16 +36,26 @@ for verb in (ask, chat, history, usage, budget):
     tree.add_command(verb)
 
 
+_user = click.option("--user", is_flag=True, help="In your own config, which lies under every project's.")
+
+
+def _store(door: Door, *, user: bool) -> ConfigStore:
+    config = door.workspace.config
+    return config.user if user else config
+
+
 @tree.command()
 @click.pass_obj
 def status(door: Door) -> str:
     """Show where things stand: project, config, endpoints, cache."""
     workspace = door.workspace
-    path = workspace.config.path
+    path, own = workspace.config.path, workspace.config.user.path
     lines = {
         "project": str(workspace.root),
         "config": f"{path}{'' if path.exists() else ' (not there yet: `init` writes an example)'}",
     }
+    if own.exists():
+        lines["yours"] = f"{own} (for every project)"
     try:
         lines["endpoints"] = ", ".join(str(row[0]) for row in stats.endpoints(workspace).rows) or "none"
         lines["default"] = workspace.default_endpoint_id() or "none"
@@ -63,10 +74,11 @@ def show_help(context: click.Context) -> str:
 
 
 @tree.command()
+@_user
 @click.pass_obj
-def init(door: Door) -> str:
+def init(door: Door, *, user: bool) -> str:
     """Write an example config to edit; refuses to overwrite one."""
-    path = door.workspace.config.init()
+    path = _store(door, user=user).init()
     return f"wrote {path}\nSet OPENAI_API_KEY before Jupyter starts, or edit the file; README.md beside it explains it."
 
 
@@ -96,10 +108,11 @@ def providers(door: Door) -> stats.Table:
 
 @tree.command()
 @click.argument("endpoint_id", metavar="ID")
+@_user
 @click.pass_obj
-def default(door: Door, endpoint_id: str) -> str:
+def default(door: Door, endpoint_id: str, *, user: bool) -> str:
     """Make endpoint ID the one that is asked where none is named."""
-    door.workspace.config.set_default_endpoint(endpoint_id)
+    _store(door, user=user).set_default_endpoint(endpoint_id)
     return f"default endpoint: {endpoint_id}"
 
 

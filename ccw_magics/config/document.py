@@ -27,7 +27,6 @@ class Snapshot:
     read_at_ns: int
     digest: str
     config: Config
-    trusted: bool = False
 
     def is_current(self, signature: configfile.Signature | None) -> bool:
         """Tell whether the file is still this one; a file that had just changed when it was read is read again."""
@@ -40,11 +39,17 @@ class ConfigDocument:
     """The file that a `ConfigStore` works on.
 
     Args:
-        path: The file, `.ccw/storage/config/NAME` below a project's root; nothing needs to exist there yet.
+        path: The file; nothing needs to exist there yet.
+        ignored_in: The folder whose `.gitignore` leaves the file out of git; None where no repository is near.
+        judge: What a config would do that needs the user's consent.
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(
+        self, path: Path, ignored_in: Path | None, judge: Callable[[Config], list[trust.Risk]] = trust.risks
+    ) -> None:
         self.path = path
+        self._ignored_in = ignored_in
+        self._judge = judge
         self._snapshot: Snapshot | None = None
 
     def current(self) -> Snapshot:
@@ -60,7 +65,7 @@ class ConfigDocument:
         content, read_signature = configfile.read(self.path) or (b"", None)
         digest = trust.content_hash(content)
         if last is not None and (last.digest, last.signature is None) == (digest, read_signature is None):
-            new = Snapshot(read_signature, read_at_ns, digest, last.config, last.trusted)
+            new = Snapshot(read_signature, read_at_ns, digest, last.config)
         else:
             data = {} if read_signature is None else configfile.parse(content, self.path)
             new = Snapshot(read_signature, read_at_ns, digest, configfile.shape(data, self.path))
@@ -87,7 +92,7 @@ class ConfigDocument:
             result = edit(data, before)
             new_content = configfile.encode(data)
             after = configfile.shape(data, self.path)
-            if trust.risks(after) and (not trust.risks(before) or trust.is_trusted(trust.content_hash(content or b""))):
+            if self._judge(after) and (not self._judge(before) or trust.is_trusted(trust.content_hash(content or b""))):
                 trust.record(trust.content_hash(new_content))
             self._write(target, new_content)
         return result
@@ -110,7 +115,8 @@ class ConfigDocument:
                 _write_if_absent(self.path.with_name(name), text)
 
     def _write(self, target: Path, content: bytes) -> None:
-        _write_if_absent(self.path.parents[2] / ".gitignore", _GITIGNORE)
+        if self._ignored_in is not None:
+            _write_if_absent(self._ignored_in / ".gitignore", _GITIGNORE)
         configfile.replace(target, content)
 
 

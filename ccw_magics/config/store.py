@@ -1,9 +1,10 @@
-"""The config store: one project's `.ccw/storage/config/litellm-api-config.json` and everything that is done to it."""
+"""The config store: a project's file, the user's own one under it, and everything that is done to them."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -11,6 +12,7 @@ from pydantic import BaseModel
 
 from ccw_magics.config import configfile, entries, trust
 from ccw_magics.config.document import ConfigDocument, empty
+from ccw_magics.config.layers import USER_PATH, Origin, merged, of_the_project
 from ccw_magics.config.lookup import endpoint_not_found, find, index_of, provider_not_found, require_provider
 from ccw_magics.config.models import LOCAL_ID, Budget, Config, Endpoint, GlobalCacheSettings, Provider
 from ccw_magics.config.resolution import resolved
@@ -20,22 +22,33 @@ CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
 """The file below a project's root; the name and place are CCW's."""
 
 _README = "README.md"
+NotFound = TypeVar("NotFound", EndpointNotFound, ProviderNotFound)
 Settings = TypeVar("Settings", GlobalCacheSettings, Budget)
 
 
 class ConfigStore:
-    """The config of one project: what `get_*` hands out is of the file as it is now, whoever wrote it.
+    """The config of one project: what `get_*` hands out is of the files as they are now, whoever wrote them.
+
+    Under the project's file lies the user's own one, `~/.ccw/config/litellm-api-config.json`, of the same shape: the
+    project wins by id. Changes go to the project's file; `user` is the store of the other.
 
     Providers and endpoints go in as models or as dicts (with the file's names or Python's), and come out as models.
     Every change is a read, a change and a replacement of the file under one lock. A file that cannot be understood
     is never written to.
 
     Args:
-        root: The project's root; nothing needs to exist there yet.
+        root: The project's root; nothing needs to exist there yet. None for the user's own file alone.
     """
 
-    def __init__(self, root: Path) -> None:
-        self._document = ConfigDocument(Path(root) / CONFIG_PATH)
+    def __init__(self, root: Path | None) -> None:
+        if root is None:
+            self._document = ConfigDocument(Path.home() / USER_PATH, None, lambda _: [])
+        else:
+            folder = Path(root).joinpath(*CONFIG_PATH.parts[:1])
+            self._document = ConfigDocument(Path(root) / CONFIG_PATH, folder, self._risks_of)
+        self._is_user = root is None
+        self._merged: tuple[Config, Config, Config] | None = None
+        self._trusted: Config | None = None
 
     def __repr__(self) -> str:
         return f"ConfigStore({str(self.path)!r})"
@@ -45,13 +58,47 @@ class ConfigStore:
         """The config file, whether it exists or not."""
         return self._document.path
 
+    @cached_property
+    def user(self) -> ConfigStore:
+        """The store of the user's own file; a change there is one for every project."""
+        return self if self._is_user else ConfigStore(None)
+
+    def origin(self, entry: Provider | Endpoint) -> Origin:
+        """Which file a provider or an endpoint comes from, and where an edit of it goes."""
+        config = self._document.current().config
+        own = config.providers if isinstance(entry, Provider) else config.endpoints
+        return "user" if self._is_user or all(known.id != entry.id for known in own) else "project"
+
     def load(self) -> Config:
         """Return the config as the file has it now: empty where there is none, from memory where nothing changed.
 
         Raises:
             ConfigError: The file cannot be read or understood.
         """
-        return self._document.current().config
+        project = self._document.current().config
+        return project if self._is_user else self._over_user(project)
+
+    def _over_user(self, project: Config) -> Config:
+        user = self.user.load()
+        last = self._merged
+        if last is None or last[0] is not project or last[1] is not user:
+            self._merged = last = (project, user, merged(project, user))
+        return last[2]
+
+    def _known(self, own: Config) -> Config:
+        """What an entry of this file may refer to: the user's own providers and endpoints too."""
+        return own if self._is_user else merged(own, self.user.load())
+
+    def _risks_of(self, own: Config) -> list[trust.Risk]:
+        if self._is_user:
+            return []
+        return of_the_project(own, self.user.load())
+
+    def _elsewhere(self, error: NotFound, is_there: bool) -> NotFound:
+        """The same error; where the user's own file has what is missing here, it says so."""
+        if is_there and not self._is_user:
+            error.hint = f"It is in {self.user.path}: --user changes that file."
+        return error
 
     def init(self, *, example: bool = True) -> Path:
         """Write a first config, with a README beside it that explains its fields.
@@ -121,7 +168,8 @@ class ConfigStore:
         def edit(data: entries.Entry, config: Config) -> Provider:
             index = index_of(config.providers, provider_id)
             if index is None:
-                raise provider_not_found(provider_id, config)
+                there = index_of(self.user.load().providers, provider_id) is not None
+                raise self._elsewhere(provider_not_found(provider_id, config), there)
             entry = entries.changed(Provider, data["providers"][index], changes)
             data["providers"][index] = entry
             return configfile.validate(Provider, entry)
@@ -170,7 +218,7 @@ class ConfigStore:
             entry = entries.new_endpoint(endpoint)
             if index_of(config.endpoints, entry["id"]) is not None:
                 raise ConfigError(f"there is an endpoint {entry['id']} already")
-            require_provider(config, entry["providerId"])
+            require_provider(self._known(config), entry["providerId"])
             data["endpoints"].append(entry)
             return configfile.validate(Endpoint, entry)
 
@@ -188,10 +236,11 @@ class ConfigStore:
         def edit(data: entries.Entry, config: Config) -> Endpoint:
             index = index_of(config.endpoints, endpoint_id)
             if index is None:
-                raise endpoint_not_found(endpoint_id, config)
+                there = index_of(self.user.load().endpoints, endpoint_id) is not None
+                raise self._elsewhere(endpoint_not_found(endpoint_id, config), there)
             entry = entries.changed(Endpoint, data["endpoints"][index], changes)
             if entry["providerId"] != config.endpoints[index].provider_id:
-                require_provider(config, entry["providerId"])
+                require_provider(self._known(config), entry["providerId"])
             data["endpoints"][index] = entry
             return configfile.validate(Endpoint, entry)
 
@@ -226,8 +275,9 @@ class ConfigStore:
             if endpoint_id is None:
                 data.pop("defaultEndpoint", None)
                 return
-            if endpoint_id != LOCAL_ID and index_of(config.endpoints, endpoint_id) is None:
-                raise endpoint_not_found(endpoint_id, config)
+            known = self._known(config)
+            if endpoint_id != LOCAL_ID and index_of(known.endpoints, endpoint_id) is None:
+                raise endpoint_not_found(endpoint_id, known)
             data["defaultEndpoint"] = endpoint_id
 
         self._document.change(edit)
@@ -265,7 +315,7 @@ class ConfigStore:
 
     def risks(self) -> list[trust.Risk]:
         """List what the config would do that needs the user's consent, given or not."""
-        return trust.risks(self.load())
+        return self._risks_of(self._document.current().config)
 
     def trust(self) -> list[trust.Risk]:
         """Accept the file's present content, and return the risks accepted with it.
@@ -276,7 +326,7 @@ class ConfigStore:
         snapshot = self._document.current()
         if snapshot.signature is not None:
             trust.record(snapshot.digest)
-        return trust.risks(snapshot.config)
+        return self._risks_of(snapshot.config)
 
     def require_trust(self) -> Config:
         """Refuse a risky config that this user has not accepted; call it before a config is used for a call.
@@ -288,10 +338,12 @@ class ConfigStore:
             ConfigError: Naming host, variable and file.
         """
         snapshot = self._document.current()
-        if not snapshot.trusted and os.environ.get("CCW_TRUST") != "1":
-            trust.require_trust(snapshot.config, snapshot.digest, self.path)
-            snapshot.trusted = True
-        return snapshot.config
+        config = snapshot.config if self._is_user else self._over_user(snapshot.config)
+        # What is risky may change with either file.
+        if self._trusted is not config and os.environ.get("CCW_TRUST") != "1":
+            trust.require_trust(self._risks_of(snapshot.config), snapshot.digest, self.path)
+            self._trusted = config
+        return config
 
 
 def _delete_endpoints(data: entries.Entry, config: Config, ids: set[str]) -> None:

@@ -241,13 +241,13 @@ def trust(path: Path) -> str:
     return digest
 
 
-def require_trust(config: Config, digest: str, path: Path) -> None:
+def require_trust(found: list[Risk], digest: str, path: Path) -> None:
     """Refuse a risky config whose content this user has not accepted.
 
     `CCW_TRUST=1` in the environment accepts everything, for unattended runs, and is not remembered.
 
     Args:
-        config: The config that is about to be used.
+        found: What the config that is about to be used would do.
         digest: The `content_hash` of the very content that it was read from.
         path: The file, for the message.
 
@@ -256,7 +256,7 @@ def require_trust(config: Config, digest: str, path: Path) -> None:
     """
     if os.environ.get("CCW_TRUST") == "1" or is_trusted(digest):
         return
-    if found := risks(config):
+    if found:
         raise ConfigError(
             f"{path} is not trusted: " + "; ".join(str(risk) for risk in found),
             hint="Read the file; `%ccw trust` (or `ccw trust`) then accepts this content, CCW_TRUST=1 any content.",

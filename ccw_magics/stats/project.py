@@ -33,9 +33,10 @@ CACHE_COLUMNS: Final = (
 
 
 def endpoints(workspace: Workspace) -> Table:
-    """One row per endpoint: id, name, provider, model, default, enabled, cache, TTL and size limit.
+    """One row per endpoint: id, name, provider, model, default, enabled, cache, TTL, size limit, file.
 
-    The embedded model's endpoint `local` is the last row where it is installed and not configured otherwise.
+    `file` is where it comes from, and where an edit goes: `project`, `user` (the user's own), or `built in`. The
+    embedded model's endpoint `local` is the last row where it is installed and not configured otherwise.
     """
     config = workspace.config.load()
     default = default_endpoint_id(config)
@@ -50,15 +51,16 @@ def endpoints(workspace: Workspace) -> Table:
             endpoint.cache_strategy.enabled,
             endpoint.cache_strategy.ttl_minutes,
             endpoint.cache_strategy.max_size_kb,
+            "built in" if endpoint not in config.endpoints else workspace.config.origin(endpoint),
         )
         for endpoint in known_endpoints(config)
     ]
-    columns = ("id", "name", "provider", "model", "default", "enabled", "cache", "ttl_minutes", "max_size_kb")
+    columns = ("id", "name", "provider", "model", "default", "enabled", "cache", "ttl_minutes", "max_size_kb", "file")
     return Table(columns, rows, empty="no endpoints yet: `init` writes an example config")
 
 
 def providers(workspace: Workspace) -> Table:
-    """One row per provider: id, name, type, key (masked, or the variable's name), base URL, enabled."""
+    """One row per provider: id, name, type, key (masked, or the variable's name), base URL, enabled, file."""
     rows = [
         (
             provider.id,
@@ -67,11 +69,12 @@ def providers(workspace: Workspace) -> Table:
             str(provider.api_key or ""),
             provider.api_base or "",
             provider.enabled,
+            workspace.config.origin(provider),
         )
         for provider in workspace.config.get_all_providers()
     ]
     return Table(
-        ("id", "name", "type", "key", "api_base", "enabled"),
+        ("id", "name", "type", "key", "api_base", "enabled", "file"),
         rows,
         empty="no providers yet: `init` writes an example config",
     )
