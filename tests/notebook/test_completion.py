@@ -322,7 +322,7 @@ def test_whatever_its_name_what_is_offered_means_that_file(
         pytest.param("%ccw chat c|", ["clear"], id="a subverb"),
         pytest.param("%ccw nosuch |", [], id="no such verb"),
         pytest.param("%ccw nosuch|", [], id="no such verb begun"),
-        pytest.param("%ccw default |", ["my-gpt4o", "my-mini", "--help"], id="ids"),
+        pytest.param("%ccw default |", ["my-gpt4o", "my-mini", "--user", "--help"], id="ids"),
         pytest.param("%ccw default my-m|", ["my-mini"], id="an id"),
         pytest.param("%ccw cli my-g|", ["my-gpt4o"], id="the endpoint of cli"),
         pytest.param("%ccw history --endpoint my-g|", ["my-gpt4o"], id="an option's id"),
