@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 import click
+
+HELP_NAMES: Final = ["-h", "--help"]
+"""What shows a verb's help."""
 
 
 class ShowGroup(click.Group):

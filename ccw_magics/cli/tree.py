@@ -13,7 +13,7 @@ from ccw_magics.calls import worker
 from ccw_magics.cli.account import budget, history, usage
 from ccw_magics.cli.ask import ask
 from ccw_magics.cli.chats import chat
-from ccw_magics.cli.groups import ShowGroup
+from ccw_magics.cli.groups import HELP_NAMES, ShowGroup
 from ccw_magics.context.pack import readable_size
 from ccw_magics.errors import CcwError, ConfigError
 
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from ccw_magics.workspace import Workspace
 
 
-_CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+_CONTEXT = {"help_option_names": HELP_NAMES, "max_content_width": 100}
 
 
 @click.group(context_settings=_CONTEXT)

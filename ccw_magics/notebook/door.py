@@ -10,6 +10,7 @@ import click
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
 from ccw_magics.cli.door import AskOptions
+from ccw_magics.cli.groups import HELP_NAMES
 from ccw_magics.cli.tree import tree
 from ccw_magics.config.models import RESERVED_VERBS
 from ccw_magics.errors import CcwError
@@ -62,7 +63,7 @@ class NotebookDoor:
 
     def cell(self, words: list[str], body: str) -> Any:
         """Run `%%ccw ...`: the body is the prompt."""
-        if {"-h", "--help"} & set(words):
+        if {*HELP_NAMES} & set(words):
             return self.verb(["cli", "--help"])
         if words and words[0] in RESERVED_VERBS - {"cli"}:
             raise CcwError(f"%%ccw {words[0]} takes no body", hint=f"Write it as a line: %ccw {words[0]}")

@@ -28,6 +28,7 @@ from traitlets.config import Config
 
 import ccw_magics
 from ccw_magics import Workspace, extract_patterns
+from ccw_magics.cli.groups import HELP_NAMES
 from ccw_magics.context.files import find_files
 from ccw_magics.journal.turn import Turn
 from ccw_magics.notebook.completion import cell
@@ -619,3 +620,11 @@ def test_in_a_kernel(request_completion: Callable[[str], dict[str, Any]]) -> Non
     assert request_completion("%%ccw\nWe impor|")["matches"] == []
     assert request_completion("%%ccw my-g|\nWe impor")["matches"] == ["my-gpt4o"]
     assert request_completion("impor|")["matches"] == ["import"]
+
+
+def test_what_was_completed_once_still_has_its_help() -> None:
+    command = click.Command("verb")
+    continuations(command, [], words_of("-")[1], lambda *_: Suggestions())
+    option = command.get_help_option(click.Context(command, help_option_names=HELP_NAMES))
+    assert option is not None
+    assert option.opts == HELP_NAMES

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 
 import click
 
-from ccw_magics.cli.groups import ShowGroup
+from ccw_magics.cli.groups import HELP_NAMES, ShowGroup
 from ccw_magics.notebook.completion.suggestion import Suggestion, Suggestions
 from ccw_magics.notebook.completion.words import Word
 
@@ -124,7 +124,8 @@ def _argument(command: click.Command, number: int, path: tuple[str, ...], word: 
 
 def _options(place: _Place, prefix: str) -> Iterator[Suggestion]:
     """The long options that were not given, in the order in which the help lists them."""
-    for option in place.command.get_params(click.Context(place.command)):
+    # click keeps the help option that it makes here for all later calls of the command.
+    for option in place.command.get_params(click.Context(place.command, help_option_names=HELP_NAMES)):
         if not isinstance(option, click.Option) or option.hidden:
             continue
         if option.name not in place.given or option.multiple:
