@@ -124,7 +124,6 @@ def test_the_limit_of_the_answer(params: Mapping[str, Any], limit: int | None) -
         ("anthropic", "claude-sonnet-4-5", 3.0, 1.25),
         ("google", "gemini-2.5-flash", 0.3, 1),
         ("deepseek", "deepseek-chat", 0.28, 1),
-        ("mistral", "mistral-small-latest", 0.15, 1),
     ],
 )
 def test_real_prices(kind: str, model: str, input_usd: float, written: float) -> None:
