@@ -17,7 +17,7 @@ CLAUDE_SINCE_4_7: Final = 1.5
 """Tokens of Claude's for one of o200k's.
 
 Code 1.17 to 1.23 and prose 1.12; from Opus 4.7 on 1.42 to 1.59 and 1.47: counted over this package's files with the
-reconstruction https://pypi.org/project/ctok. Others report 1.18 to 1.25 of Claude's bills
+reconstruction `ctok`, a package of that name. Others report 1.18 to 1.25 of Claude's bills
 (https://github.com/strands-agents/harness-sdk/pull/2031), and Anthropic that the newer tokenizer makes "approximately
 30 percent more" (https://platform.claude.com/docs/en/build-with-claude/token-counting).
 """

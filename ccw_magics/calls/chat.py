@@ -11,13 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
+from typing import Final
 
 from ccw_magics.backends.base import Exchange, ModelCall, joined
 from ccw_magics.calls.model_call import sendable
 from ccw_magics.context.told import Told
 from ccw_magics.journal import Chats, StoredTurn, Turn
 
-NOTHING: Told = Told(b"", "[]")
+NOTHING: Final = Told()
+"""What a turn tells that brings no files, and finds none changed."""
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from typing import Final
 
 from ccw_magics.backends.base import Backend, ModelCall, Usage
 from ccw_magics.calls import tokens
+from ccw_magics.calls.progress import sum_of_known
 
 CACHED_MIN_TOKENS: Final = 1024
 """A prefix shorter than this is cached by no hosted provider (OpenAI's and most Anthropic models' limit)."""
@@ -44,12 +45,12 @@ class Estimate:
     @property
     def cold_usd(self) -> float | None:
         """US dollars for prompt and answer where nothing is cached; None where unknown."""
-        return _sum(self.prompt_usd, self.answer_usd)
+        return sum_of_known([self.prompt_usd, self.answer_usd])
 
     @property
     def cached_usd(self) -> float | None:
         """US dollars for prompt and answer where the prefix is read from the cache; None where unknown."""
-        return _sum(self.cached_prompt_usd, self.answer_usd)
+        return sum_of_known([self.cached_prompt_usd, self.answer_usd])
 
 
 async def estimate(backend: Backend, call: ModelCall, output_tokens: int) -> Estimate | None:
@@ -118,9 +119,3 @@ def _cached(call: ModelCall, counted: int) -> int:
 
 def _is_cacheable(call: ModelCall, prefix: int) -> bool:
     return prefix >= CACHED_MIN_TOKENS or call.provider_type in {"local", "ollama", "custom"}
-
-
-def _sum(*amounts: float | None) -> float | None:
-    """None where one of them is not known."""
-    known = [amount for amount in amounts if amount is not None]
-    return sum(known) if len(known) == len(amounts) else None

@@ -44,8 +44,8 @@ class Progress:
         return replace(
             self.ends[-1],
             usage=_together(usages),
-            cost_usd=_sum([cost for cost, _ in costs]),
-            uncached_cost_usd=_sum([uncached for _, uncached in costs]),
+            cost_usd=sum_of_known([cost for cost, _ in costs]),
+            uncached_cost_usd=sum_of_known([uncached for _, uncached in costs]),
         )
 
     def add(self, text: str) -> None:
@@ -67,7 +67,7 @@ def _together(usages: Sequence[Usage]) -> Usage | None:
     return Usage(*(sum(getattr(usage, field.name) for usage in usages) for field in fields(Usage)))
 
 
-def _sum(amounts: Sequence[float | None]) -> float | None:
+def sum_of_known(amounts: Sequence[float | None]) -> float | None:
     """None where one of them is not known."""
     known = [amount for amount in amounts if amount is not None]
     return sum(known) if len(known) == len(amounts) else None
