@@ -128,10 +128,6 @@ class PackHandle:
     expires_at: datetime
     status: Status
 
-    def largest_files(self) -> str:
-        """The ten largest files with their sizes, for an error's hint."""
-        return largest(zip(self.files, self.sizes_bytes, strict=True))
-
 
 @dataclass(frozen=True, repr=False)
 class Pack(PackHandle):

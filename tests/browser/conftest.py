@@ -19,10 +19,15 @@ OpenNotebook = Callable[..., NotebookPage]
 
 
 @pytest.fixture
-def open_notebook(project: Path, home: Path, embedded_model: Path) -> Iterator[OpenNotebook]:
-    """Write a notebook with these cells into the project, and open it with a fresh kernel."""
+def browser() -> None:
+    """What is needed to open a page."""
     if MISSING and not REQUIRED:
         pytest.skip(f"not installed: {', '.join(MISSING)}")
+
+
+@pytest.fixture
+def open_notebook(browser: None, project: Path, home: Path, embedded_model: Path) -> Iterator[OpenNotebook]:
+    """Write a notebook with these cells into the project, and open it with a fresh kernel."""
     with ExitStack() as stack:
         lab = stack.enter_context(Lab(project, home))
         page = NotebookPage(stack.enter_context(chromium()).new_page())

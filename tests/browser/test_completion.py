@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from browser.conftest import MISSING, REQUIRED
 from browser.lab import Lab, NotebookPage, chromium, write_notebook
 
 pytestmark = [pytest.mark.browser, pytest.mark.timeout(240)]
@@ -74,9 +73,7 @@ def opened(project: Path, home: Path, cells: int) -> Iterator[TabPage]:
 
 
 @pytest.fixture
-def page(project: Path, home: Path) -> Iterator[TabPage]:
-    if MISSING and not REQUIRED:
-        pytest.skip(f"not installed: {', '.join(MISSING)}")
+def page(browser: None, project: Path, home: Path) -> Iterator[TabPage]:
     for name in ("src/auth/login.py", "src/main.py", "my dir/notes.md"):
         (project / name).parent.mkdir(parents=True, exist_ok=True)
         (project / name).touch()
