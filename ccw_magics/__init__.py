@@ -81,13 +81,17 @@ def __dir__() -> list[str]:
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """`%load_ext ccw_magics`: register `%ccw` and `%%ccw`."""
+    """`%load_ext ccw_magics`: register `%ccw` and `%%ccw`, and what completes them."""
     from ccw_magics.notebook.magics import CcwMagics
 
-    ipython.register_magics(CcwMagics)
+    magics = CcwMagics(ipython)
+    ipython.register_magics(magics)
+    ipython.Completer.custom_matchers.append(magics.complete)
 
 
 def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """`%unload_ext ccw_magics`: take the magics away again."""
+    """`%unload_ext ccw_magics`: take the magics and their completion away again."""
     for kind in ("line", "cell"):
         ipython.magics_manager.magics[kind].pop("ccw", None)
+    matchers = ipython.Completer.custom_matchers
+    matchers[:] = [matcher for matcher in matchers if getattr(matcher, "matcher_identifier", "") != "ccw_magics"]

@@ -5,12 +5,14 @@ Nothing but IPython is imported here before a magic runs: loading the extension 
 
 from __future__ import annotations
 
+import re
 import shlex
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
+from IPython.core.completer import CompletionContext, SimpleMatcherResult, context_matcher
 from IPython.core.magic import Magics, cell_magic, line_magic, magics_class, no_var_expand
 
 from ccw_magics.errors import CcwError
@@ -18,6 +20,11 @@ from ccw_magics.notebook.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from ccw_magics.notebook.door import NotebookDoor
+
+_CELL: Final = re.compile(r"\s*%%ccw\s")
+_LINE: Final = re.compile(r"(?:[^%]*=)?\s*%ccw\s")
+_BEFORE_ALL: Final = 1000.0
+"""Priority among IPython's matchers, so that none of those that are suppressed runs before: jedi takes a second."""
 
 
 @magics_class
@@ -45,6 +52,22 @@ class CcwMagics(Magics):
         """`%%ccw [ENDPOINT] [OPTIONS]`: ask an endpoint the question in the cell's body."""
         with _interrupts():
             return self._door.cell(_words(line), body)
+
+    @context_matcher(identifier="ccw_magics", priority=_BEFORE_ALL)  # type: ignore[untyped-decorator]  # a bare partial
+    def complete(self, context: CompletionContext) -> SimpleMatcherResult:
+        """Complete what stands in a `%%ccw` cell or a `%ccw` line; leave everything else to the other matchers."""
+        if not _is_ours(context):
+            return {"completions": []}
+        from ccw_magics.notebook.completion import complete
+
+        assert self.shell is not None
+        return complete(context, self.shell.user_ns, lambda: self._door.workspace)
+
+
+def _is_ours(context: CompletionContext) -> bool:
+    line = context.text_until_cursor
+    above = context.full_text.split("\n")[: context.cursor_line]
+    return bool(_LINE.match(line) or _CELL.match("\n".join([*above, line])))
 
 
 @contextmanager

@@ -187,8 +187,11 @@ def test_a_dry_run_is_a_frame_and_needs_no_key(kernel: Kernel, cell: str) -> Non
         cell, "isinstance(_, __import__('pandas').DataFrame), _.part.tolist(), bool(_.cold_usd.iloc[-1] > 0)"
     )
     assert kernel.asked == 0
-    assert shown[0]["text"] == "keyless (gpt-4o, window 128,000 tokens); nothing was sent\n"
-    assert "<td>@a.py</td>" in shown[1]["data"]["text/html"]
+    *notes, table = shown
+    told = "".join(note["text"] for note in notes).splitlines()
+    assert told[0] == "keyless (gpt-4o, window 128,000 tokens); nothing was sent"
+    assert [line for line in told[1:] if not line.startswith("cached costs as much as cold")] == []
+    assert "<td>@a.py</td>" in table["data"]["text/html"]
     assert said(frame) == "(True, ['@a.py', 'prompt', 'answer, about', 'total'], True)"
 
 
