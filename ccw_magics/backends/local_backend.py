@@ -21,6 +21,7 @@ from ccw_magics.backends.local_process import (
     END_TIMEOUT_S,
     ModelProcess,
     ModelSettings,
+    is_xllamacpp_installed,
     processes,
     require_xllamacpp,
 )
@@ -95,15 +96,16 @@ class LocalBackend:
         return True
 
     async def count_tokens(self, call: ModelCall, text: str) -> int | None:
-        """Tokens of a text as the call's model counts them, starting it where needed; None before it was fetched.
+        """Tokens of a text as the call's model counts them, starting it where needed; None where it cannot be started.
 
-        The chat format adds about forty tokens to those of the prompt.
+        The chat format adds about forty tokens to those of the prompt. Without the `local` extra, or before the weights
+        were fetched, a dry run still shows what would be sent: the call itself says what is missing.
 
         Raises:
-            ConfigError: The `local` extra is not installed.
             ToolError: The model is not a GGUF file, or the child process failed.
         """
-        require_xllamacpp()
+        if not is_xllamacpp_installed():
+            return None
         if local_model.is_default(call.model) and await asyncio.to_thread(local_model.installed) is None:
             return None
         settings = await asyncio.to_thread(_settings, call.model)

@@ -61,6 +61,11 @@ _REFUSED = re.compile(r" send_error: ")  # of a request that the server answered
 _LOG_PREFIX = re.compile(r"^\S+ [EW] +")
 
 
+def is_xllamacpp_installed() -> bool:
+    """Whether the `local` extra is there; nothing is imported to know it."""
+    return find_spec("xllamacpp") is not None
+
+
 def require_xllamacpp() -> Path:
     """The directory that holds the package xllamacpp, which is not imported.
 

@@ -13,13 +13,15 @@ from ccw_magics.calls import worker
 from ccw_magics.cli.account import budget, history, usage
 from ccw_magics.cli.ask import ask
 from ccw_magics.cli.chats import chat
+from ccw_magics.cli.editing import store_of, user_option
+from ccw_magics.cli.endpoints import default, endpoint, endpoints
 from ccw_magics.cli.groups import HELP_NAMES, ShowGroup
+from ccw_magics.cli.providers import provider, providers
 from ccw_magics.context.pack import readable_size
 from ccw_magics.errors import CcwError, ConfigError
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
-    from ccw_magics.config.store import ConfigStore
     from ccw_magics.workspace import Workspace
 
 
@@ -32,16 +34,8 @@ def tree() -> None:
     """Ask a language model about your project: @ references bring files along."""
 
 
-for verb in (ask, chat, history, usage, budget):
+for verb in (ask, chat, history, usage, budget, provider, providers, endpoint, endpoints, default):
     tree.add_command(verb)
-
-
-_user = click.option("--user", is_flag=True, help="In your own config, which lies under every project's.")
-
-
-def _store(door: Door, *, user: bool) -> ConfigStore:
-    config = door.workspace.config
-    return config.user if user else config
 
 
 @tree.command()
@@ -74,11 +68,11 @@ def show_help(context: click.Context) -> str:
 
 
 @tree.command()
-@_user
+@user_option
 @click.pass_obj
 def init(door: Door, *, user: bool) -> str:
     """Write an example config to edit; refuses to overwrite one."""
-    path = _store(door, user=user).init()
+    path = store_of(door, user=user).init()
     return f"wrote {path}\nSet OPENAI_API_KEY before Jupyter starts, or edit the file; README.md beside it explains it."
 
 
@@ -90,30 +84,6 @@ def trust(door: Door) -> str:
     risks = store.trust()
     accepted = "\n".join(f"  {risk}" for risk in risks) or "  nothing that needed it"
     return f"trusted {store.path}:\n{accepted}"
-
-
-@tree.command()
-@click.pass_obj
-def endpoints(door: Door) -> stats.Table:
-    """List the endpoints."""
-    return stats.endpoints(door.workspace)
-
-
-@tree.command()
-@click.pass_obj
-def providers(door: Door) -> stats.Table:
-    """List the providers; keys are masked."""
-    return stats.providers(door.workspace)
-
-
-@tree.command()
-@click.argument("endpoint_id", metavar="ID")
-@_user
-@click.pass_obj
-def default(door: Door, endpoint_id: str, *, user: bool) -> str:
-    """Make endpoint ID the one that is asked where none is named."""
-    _store(door, user=user).set_default_endpoint(endpoint_id)
-    return f"default endpoint: {endpoint_id}"
 
 
 @tree.group(cls=ShowGroup, invoke_without_command=True, context_settings=_CONTEXT)

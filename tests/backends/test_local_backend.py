@@ -273,7 +273,11 @@ class TestWithoutModel:
         assert asyncio.run(LocalBackend().count_tokens(call("", stand_in), "three little words")) == 3
 
     def test_nothing_is_fetched_to_count(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(local_backend, "require_xllamacpp", lambda: None)
+        monkeypatch.setattr(local_backend, "is_xllamacpp_installed", lambda: True)
+        assert asyncio.run(LocalBackend().count_tokens(call(""), "words")) is None
+
+    def test_without_the_extra_nothing_is_counted(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr(local_process, "find_spec", lambda _: None)
         assert asyncio.run(LocalBackend().count_tokens(call(""), "words")) is None
 
     def test_absent_weights_are_fetched_first(self, stand_in: Path, monkeypatch: pytest.MonkeyPatch) -> None:

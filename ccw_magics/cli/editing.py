@@ -1,0 +1,95 @@
+"""What the verbs that change the config share: which file is meant, options that may be empty, keys kept unseen."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ccw_magics.config.credentials import Secret
+from ccw_magics.errors import CcwError
+from ccw_magics.stats import Table
+
+if TYPE_CHECKING:
+    from ccw_magics.cli.door import Door
+    from ccw_magics.config.layers import Origin
+    from ccw_magics.config.store import ConfigStore
+
+user_option: Final[Callable[[Any], Any]] = click.option(
+    "--user", is_flag=True, help="In your own config, which lies under every project's."
+)
+yes_option: Final[Callable[[Any], Any]] = click.option("--yes", is_flag=True, help="Do it without asking.")
+
+
+def store_of(door: Door, *, user: bool) -> ConfigStore:
+    """The store that a verb reads and changes: the project's, or the user's own."""
+    config = door.workspace.config
+    return config.user if user else config
+
+
+def origin_of(*, user: bool) -> Origin:
+    """The file that the store of `store_of` writes."""
+    return "user" if user else "project"
+
+
+def only_users(table: Table, *, user: bool) -> Table:
+    """The rows of a table that come from the user's own file, where those are wanted."""
+    if not user:
+        return table
+    file = table.columns.index("file")
+    rows = [row for row in table.rows if row[file] == "user"]
+    return Table(table.columns, rows, empty="none in your own config yet: `add --user` makes one")
+
+
+class DiscreetCommand(click.Command):
+    """A command whose line may hold a key: words too many are counted and not repeated."""
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read the line as any command does, but for what is told of words too many."""
+        ctx.allow_extra_args = True
+        rest = super().parse_args(ctx, args)
+        if rest:
+            ctx.fail(f"{len(rest)} words too many; a value with spaces stands in quotes")
+        return rest
+
+
+def secret(text: str) -> Secret:
+    """Read a key, or another value that no message or trace may show: from here on it masks itself."""
+    return Secret(text.strip())
+
+
+def given(options: Mapping[str, Any], names: Mapping[str, str]) -> dict[str, Any]:
+    """The options that were given, under the config's names; an empty one as None, which takes a value away.
+
+    Args:
+        options: What click read, by option.
+        names: Option to the field of the config.
+    """
+    return {field: _value(options[name]) for name, field in names.items() if options[name] not in (None, ())}
+
+
+def _value(value: Any) -> Any:
+    """None for an empty value, a list for one that may be repeated."""
+    if isinstance(value, tuple):
+        return [item for item in value if item] or None
+    return None if isinstance(value, str | Secret) and not value else value
+
+
+def confirm(what: str, *, yes: bool) -> None:
+    """Go on only where the user wants it: a terminal asks, anything else needs `--yes`.
+
+    Args:
+        what: What would be done, in one line.
+        yes: Whether `--yes` was given.
+
+    Raises:
+        CcwError: Nobody can be asked.
+        click.Abort: The answer was no.
+    """
+    if yes:
+        return
+    if not sys.stdin.isatty():
+        raise CcwError(f"this would {what}", hint="Nothing was changed. With --yes it is done.")
+    click.confirm(f"This will {what}. Go on?", abort=True, err=True)
