@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -24,6 +24,8 @@ CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
 _README = "README.md"
 NotFound = TypeVar("NotFound", EndpointNotFound, ProviderNotFound)
 Settings = TypeVar("Settings", GlobalCacheSettings, Budget)
+ProviderChanges = Provider | Mapping[str, Any]
+EndpointChanges = Endpoint | Mapping[str, Any]
 
 
 class ConfigStore:
@@ -157,8 +159,16 @@ class ConfigStore:
 
         return self._document.change(edit)
 
-    def update_provider(self, provider_id: str, changes: Provider | Mapping[str, Any]) -> Provider:
+    def update_provider(
+        self, provider_id: str, changes: ProviderChanges | Callable[[Provider], ProviderChanges]
+    ) -> Provider:
         """Change a provider; None removes a value, and a mask given for a key keeps the stored one.
+
+        Args:
+            provider_id: The provider's id.
+            changes: What is to be different; or a function of the stored provider that says so. It is called under the
+                lock, so that a change of one of several headers or keys loses none that came meanwhile; what it raises
+                is raised, and nothing is written.
 
         Raises:
             ProviderNotFound: No provider has this id.
@@ -170,7 +180,8 @@ class ConfigStore:
             if index is None:
                 there = index_of(self.user.load().providers, provider_id) is not None
                 raise self._elsewhere(provider_not_found(provider_id, config), there)
-            entry = entries.changed(Provider, data["providers"][index], changes)
+            wanted = changes(config.providers[index]) if callable(changes) else changes
+            entry = entries.changed(Provider, data["providers"][index], wanted)
             data["providers"][index] = entry
             return configfile.validate(Provider, entry)
 
@@ -224,8 +235,14 @@ class ConfigStore:
 
         return self._document.change(edit)
 
-    def update_endpoint(self, endpoint_id: str, changes: Endpoint | Mapping[str, Any]) -> Endpoint:
+    def update_endpoint(
+        self, endpoint_id: str, changes: EndpointChanges | Callable[[Endpoint], EndpointChanges]
+    ) -> Endpoint:
         """Change an endpoint; None removes a value.
+
+        Args:
+            endpoint_id: The endpoint's id.
+            changes: What is to be different; or a function of the stored endpoint that says so, called under the lock.
 
         Raises:
             EndpointNotFound: No endpoint has this id.
@@ -238,7 +255,8 @@ class ConfigStore:
             if index is None:
                 there = index_of(self.user.load().endpoints, endpoint_id) is not None
                 raise self._elsewhere(endpoint_not_found(endpoint_id, config), there)
-            entry = entries.changed(Endpoint, data["endpoints"][index], changes)
+            wanted = changes(config.endpoints[index]) if callable(changes) else changes
+            entry = entries.changed(Endpoint, data["endpoints"][index], wanted)
             if entry["providerId"] != config.endpoints[index].provider_id:
                 require_provider(self._known(config), entry["providerId"])
             data["endpoints"][index] = entry
