@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from ccw_magics.errors import ProviderNotFound as ProviderNotFound
     from ccw_magics.errors import SecretMissing as SecretMissing
     from ccw_magics.errors import ToolError as ToolError
+    from ccw_magics.notebook.panels import panel as panel
     from ccw_magics.workspace import Workspace as Workspace
 
 __version__ = "0.1.0"
@@ -56,6 +57,7 @@ _HOMES = {
     "Reply": "ccw_magics.calls.reply",
     "Workspace": "ccw_magics.workspace",
     "extract_patterns": "ccw_magics.context.patterns",
+    "panel": "ccw_magics.notebook.panels",
     **dict.fromkeys(_ERRORS, "ccw_magics.errors"),
 }
 

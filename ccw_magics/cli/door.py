@@ -7,6 +7,7 @@ from typing import Protocol
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
+from ccw_magics.errors import CcwError
 from ccw_magics.workspace import Workspace
 
 
@@ -23,6 +24,14 @@ class AskOptions:
     raw: bool = False
     out: str | None = None
     table: bool = False
+
+
+def no_widgets() -> CcwError:
+    """The error of a door that cannot show the panel."""
+    return CcwError(
+        "the panel needs a notebook",
+        hint="Here the verbs do the same: `provider add`, `endpoint add`, `cache`, `history`; each has --help.",
+    )
 
 
 class Door(Protocol):
@@ -52,4 +61,12 @@ class Door(Protocol):
 
     def note(self, text: str) -> None:
         """Show a line of progress."""
+        ...
+
+    def panel(self) -> None:
+        """Show the panel.
+
+        Raises:
+            CcwError: There are no widgets here.
+        """
         ...

@@ -11,7 +11,7 @@ import click
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
-from ccw_magics.cli.door import AskOptions
+from ccw_magics.cli.door import AskOptions, no_widgets
 from ccw_magics.cli.terminal import TerminalDisplay
 from ccw_magics.cli.tree import tree
 from ccw_magics.errors import CcwError
@@ -56,6 +56,10 @@ class ShellDoor:
             raise
         view.finish(reply, answers(reply.data).text() if options.table and reply.success else "")
         return reply.raise_for_error()
+
+    def panel(self) -> None:
+        """There are no widgets in a shell."""
+        raise no_widgets()
 
     def note(self, text: str) -> None:
         """A line beside a verb's result, on standard error."""

@@ -59,6 +59,13 @@ def status(door: Door) -> str:
     return "\n".join(f"{name:<10} {value}" for name, value in lines.items())
 
 
+@tree.command()
+@click.pass_obj
+def panel(door: Door) -> None:
+    """Set everything up by clicking, in a notebook."""
+    door.panel()
+
+
 @tree.command("help")
 @click.pass_context
 def show_help(context: click.Context) -> str:

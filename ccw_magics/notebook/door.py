@@ -9,7 +9,7 @@ import click
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
-from ccw_magics.cli.door import AskOptions
+from ccw_magics.cli.door import AskOptions, no_widgets
 from ccw_magics.cli.groups import HELP_NAMES
 from ccw_magics.cli.tree import tree
 from ccw_magics.config.models import RESERVED_VERBS
@@ -101,6 +101,16 @@ class NotebookDoor:
     def note(self, text: str) -> None:
         """Print a line of a verb's own."""
         click.echo(text)
+
+    def panel(self) -> None:
+        """Show the panel below the cell."""
+        if not hasattr(self._shell, "kernel"):
+            raise no_widgets()
+        from IPython.display import display
+
+        from ccw_magics.notebook.panels import panel
+
+        display(panel(self.workspace))
 
     def _result(self, result: object, *, is_drawn: bool = False) -> Any:
         """What a cell returns of what a verb did: a table as a DataFrame, a reply as it is; text is printed."""

@@ -20,6 +20,7 @@ from ccw_magics.notebook.interrupted import Interrupted
 
 if TYPE_CHECKING:
     from ccw_magics.notebook.door import NotebookDoor
+    from ccw_magics.workspace import Workspace
 
 _CELL: Final = re.compile(r"\s*%%ccw\s")
 _LINE: Final = re.compile(r"(?:[^%]*=)?\s*%ccw\s")
@@ -37,6 +38,11 @@ class CcwMagics(Magics):
 
         assert self.shell is not None
         return NotebookDoor(self.shell)
+
+    @property
+    def workspace(self) -> Workspace:
+        """The project of the kernel's current directory, as the cells see it."""
+        return self._door.workspace
 
     # Without `no_var_expand`, `@src/*.{py,md}` turns into `@src/*.(1, 2)` once `py` and `md` are variables.
     @no_var_expand
@@ -61,7 +67,7 @@ class CcwMagics(Magics):
         from ccw_magics.notebook.completion import complete
 
         assert self.shell is not None
-        return complete(context, self.shell.user_ns, lambda: self._door.workspace)
+        return complete(context, self.shell.user_ns, lambda: self.workspace)
 
 
 def _is_ours(context: CompletionContext) -> bool:

@@ -1,0 +1,138 @@
+"""The panel: what needs the user's word above the tabs, and each tab built when it is first opened."""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any, Final, Protocol
+from weakref import WeakMethod
+
+import ipywidgets
+
+from ccw_magics.errors import CcwError
+from ccw_magics.notebook.panels import style
+
+if TYPE_CHECKING:
+    from ccw_magics.workspace import Workspace
+
+_TABS: Final = {
+    "Providers": "providers.ProvidersTab",
+    "Endpoints": "endpoints.EndpointsTab",
+    "Cache": "cache.CacheTab",
+    "History": "history.HistoryTab",
+}
+_TEXT: Final = (
+    "ccw_magics panel of {root}. If nothing else is shown here, this front end has no widgets: "
+    "`%ccw provider add`, `%ccw endpoint add`, `%ccw cache` and `%ccw history` do the same."
+)
+
+
+class Tab(Protocol):
+    """What the panel asks of a tab; its class is made from a workspace and the function that says what changed."""
+
+    widget: Any
+
+    def refresh(self) -> None:
+        """Show what is there now; what the user is typing stays."""
+
+
+class Panel:
+    """A project's config, cache and journal, to click in.
+
+    Attributes:
+        widget: The ipywidgets box.
+    """
+
+    def __init__(self, workspace: Workspace) -> None:
+        """Build the first tab.
+
+        Args:
+            workspace: The project.
+        """
+        self._workspace = workspace
+        self._tabs: dict[int, Tab] = {}
+        self._notice = ipywidgets.HTML()
+        self._trust = ipywidgets.Button(description="Trust this config", icon="check")
+        self._trust.layout = ipywidgets.Layout(width="auto", display="none")
+        self._trust.on_click(lambda _: self._accept())
+        self._pages = ipywidgets.Tab([ipywidgets.VBox() for _ in _TABS], titles=list(_TABS), selected_index=0)
+        self._pages.observe(lambda _: self.refresh(), "selected_index")
+        self.widget = ipywidgets.VBox([ipywidgets.HTML(style.SHEET), self._notice, self._trust, self._pages])
+        self.widget.add_class(style.CLASS)
+        self.refresh()
+        _after_each_cell(self)
+
+    def __repr__(self) -> str:
+        return f"Panel({str(self._workspace.root)!r})"
+
+    def _repr_mimebundle_(self, **options: Any) -> Any:
+        """As the widget, with a word for front ends that show none, which see its text alone."""
+        bundle = self.widget._repr_mimebundle_(**options)
+        data, *metadata = bundle if isinstance(bundle, tuple) else (bundle,)
+        data = {**(data or {}), "text/plain": _TEXT.format(root=self._workspace.root)}
+        return (data, *metadata) if metadata else data
+
+    def refresh(self) -> None:
+        """Show what the files hold now."""
+        self._show_trust()
+        index = self._pages.selected_index
+        if index is None:
+            return
+        if index not in self._tabs:
+            tab = self._tabs[index] = _made(list(_TABS.values())[index], self._workspace, self.refresh)
+            self._pages.children = [
+                tab.widget if place == index else page for place, page in enumerate(self._pages.children)
+            ]
+        self._tabs[index].refresh()
+
+    def _after_cell(self, _result: object = None) -> None:
+        """A cell may have changed anything."""
+        self.refresh()
+
+    def _show_trust(self) -> None:
+        """Say what the config would do that the user has not accepted, or why it cannot be read."""
+        told, is_risky = "", False
+        try:
+            self._workspace.config.require_trust()
+        except CcwError as error:
+            told = "\n".join(filter(None, [error.message, error.hint]))
+            is_risky = _is_risky(self._workspace)
+        self._notice.value = style.live(f'<div class="ccw-notice">{style.said(told)}</div>' if told else "")
+        self._trust.layout.display = None if is_risky else "none"
+
+    def _accept(self) -> None:
+        self._workspace.config.trust()
+        self.refresh()
+
+
+def _is_risky(workspace: Workspace) -> bool:
+    """Whether the config can be read, and there is something to accept."""
+    try:
+        return bool(workspace.config.risks())
+    except CcwError:
+        return False
+
+
+def _made(place: str, workspace: Workspace, on_change: Any) -> Tab:
+    module, name = place.split(".")
+    kind = getattr(importlib.import_module(f"{__package__}.{module}"), name)
+    tab: Tab = kind(workspace, on_change)
+    return tab
+
+
+def _after_each_cell(panel: Panel) -> None:
+    """Refresh the panel after each cell, for as long as it is shown somewhere; nothing here keeps it alive."""
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is None:
+        return
+    method = WeakMethod(panel._after_cell)  # noqa: SLF001 - this is the class's own
+
+    def refresh(result: object = None) -> None:
+        target = method()
+        if target is None:
+            shell.events.unregister("post_run_cell", refresh)
+        else:
+            target(result)
+
+    shell.events.register("post_run_cell", refresh)

@@ -1,0 +1,291 @@
+"""A tab of entries: the list beside the form, and what saving, reverting and deleting ask and say."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Generic, TypeVar
+
+import ipywidgets
+
+from ccw_magics.config.models import Endpoint, Provider
+from ccw_magics.config.store import ConfigStore
+from ccw_magics.errors import CcwError
+from ccw_magics.notebook.panels import style
+from ccw_magics.notebook.panels.background import Background
+from ccw_magics.notebook.panels.buttons import WRAPPED, button
+from ccw_magics.notebook.panels.form import ChangedMeanwhile, Form
+from ccw_magics.notebook.panels.record_list import RecordList
+from ccw_magics.workspace import Workspace
+
+EntryT = TypeVar("EntryT", Provider, Endpoint)
+
+
+class RecordTab(ABC, Generic[EntryT]):
+    """What the tabs of providers and endpoints share.
+
+    Attributes:
+        widget: What is shown.
+    """
+
+    kind: str
+    """What an entry is called: `provider`."""
+
+    def __init__(self, workspace: Workspace, on_change: Callable[[], None], form: Form) -> None:
+        """Lay it out, empty; `refresh` fills it.
+
+        Args:
+            workspace: The project.
+            on_change: To be called after each change of the config.
+            form: Of one entry.
+        """
+        self._workspace = workspace
+        self._on_change = on_change
+        self._form = form
+        self._shown: list[EntryT] | None = None
+        self._status = Background()
+        self._list = RecordList(f"{self.kind.capitalize()}s", [button("Add", self.add, "plus")], self._select)
+        self._where = ipywidgets.Dropdown(
+            description="Kept in",
+            style={"description_width": "9em"},
+            options=[("this project", "project"), ("my own config, for every project", "user")],
+            layout=ipywidgets.Layout(width="auto", flex="1 1 300px"),
+        )
+        self._title = ipywidgets.HTML()
+        self._question = ipywidgets.VBox()
+        self._save = button("Save", self.save, "check", kind="primary")
+        self._revert = button("Revert", self.revert, "undo")
+        self._delete = button("Delete", self.ask_delete, "trash")
+        self._buttons = ipywidgets.HBox(
+            [self._save, self._revert, *self._actions(), self._delete], layout=ipywidgets.Layout(**WRAPPED)
+        )
+        form.on_edit(self._edited)
+        self._page = ipywidgets.VBox(
+            [
+                self._title,
+                self._where,
+                *self._above(),
+                form.widget,
+                *self._below(),
+                self._buttons,
+                self._question,
+            ],
+            layout=ipywidgets.Layout(flex="3 1 420px", min_width="0", max_width="100%"),
+        )
+        row = ipywidgets.HBox([self._list.widget, self._page], layout=ipywidgets.Layout(**WRAPPED))
+        self.widget = ipywidgets.VBox([row, self._status.widget])
+        self._open(None)
+
+    # --- what differs from kind to kind ------------------------------------------------------------------------
+
+    @abstractmethod
+    def _entries(self) -> list[EntryT]:
+        """All there are."""
+
+    @abstractmethod
+    def _row(self, entry: EntryT) -> str:
+        """How an entry looks in the list, its id and state."""
+
+    @abstractmethod
+    def _add(self, store: ConfigStore, entry: Mapping[str, Any]) -> EntryT:
+        """Add an entry to a store."""
+
+    @abstractmethod
+    def _update(self, store: ConfigStore, entry: EntryT, changed: Callable[[Any], Mapping[str, Any]]) -> EntryT:
+        """Change an entry in a store."""
+
+    @abstractmethod
+    def _remove(self, store: ConfigStore, entry: EntryT) -> bool:
+        """Delete an entry from a store."""
+
+    def _along(self, _entry: EntryT) -> Sequence[str]:
+        """Ids of what goes along when an entry is deleted."""
+        return ()
+
+    def _defaults(self) -> Mapping[str, Any]:
+        """Place to value of a new entry."""
+        return {"enabled": True}
+
+    def _actions(self) -> Sequence[Any]:
+        """Further buttons beside Save."""
+        return ()
+
+    def _above(self) -> Sequence[Any]:
+        """What stands above the form."""
+        return ()
+
+    def _below(self) -> Sequence[Any]:
+        """What stands below the form."""
+        return ()
+
+    def _opened(self, entry: EntryT | None) -> None:
+        """Another entry is shown in the form, or a new one."""
+
+    def _edited(self) -> None:
+        """Something was typed."""
+        self._show_buttons()
+
+    # --- the list ----------------------------------------------------------------------------------------------
+
+    def refresh(self) -> None:
+        """Show the entries that there are now; what is being typed stays."""
+        try:
+            entries = self._entries()
+        except CcwError as error:
+            self._status.fail(error)
+            return
+        selected = self._list.selected
+        if entries != self._shown:
+            self._shown = entries
+            self.show_rows(selected)
+        if not self._form.is_edited:
+            self._reopen(selected)
+
+    def show_rows(self, selected: str | None) -> None:
+        """Show the list anew, with an entry selected."""
+        self._list.show([(self._row(entry), entry.id) for entry in self._shown or ()], selected)
+
+    def find(self, entry_id: str | None) -> EntryT | None:
+        """The entry with an id, of those that are shown."""
+        return next((entry for entry in self._shown or () if entry.id == entry_id), None)
+
+    def _reopen(self, entry_id: str | None) -> None:
+        entry = self.find(entry_id)
+        if entry != self._form.base or entry is None:
+            self._open(entry)
+
+    def _select(self, entry_id: str | None) -> None:
+        if self._form.is_edited:
+            base = self._form.base
+            self.show_rows(getattr(base, "id", None))
+            name = getattr(base, "id", f"the new {self.kind}")
+            self._status.say(f"Save or revert your changes to {name} first.", "doubt")
+            return
+        self._status.say("")
+        self._open(self.find(entry_id))
+
+    # --- the form ----------------------------------------------------------------------------------------------
+
+    def add(self) -> None:
+        """Begin a new entry."""
+        if self._form.is_edited:
+            self._select(None)
+            return
+        self.show_rows(None)
+        self._status.say("")
+        self._open(None)
+
+    def revert(self) -> None:
+        """Forget what was typed."""
+        self._status.say("")
+        self._open(self.find(getattr(self._form.base, "id", None)))
+
+    def save(self) -> None:
+        """Save what was typed, all of it or nothing."""
+        self._question.children = ()
+        if not self._form.check():
+            self._status.say("Nothing was saved: see what is said beside the fields.", "wrong")
+            return
+        try:
+            saved = self._written()
+        except ChangedMeanwhile as error:
+            self._ask_whose(error)
+        except CcwError as error:
+            self._status.fail(error)
+        else:
+            self._saved(saved)
+
+    def _written(self) -> EntryT:
+        base: Any = self._form.base
+        if base is None:
+            return self._add(self._store(self._where.value), self._form.entry())
+        return self._update(self._store_of(base), base, self._form.changed)
+
+    def _saved(self, entry: EntryT) -> None:
+        self._form.fill(entry)
+        self._on_change()
+        self._shown = self._entries()
+        self.show_rows(entry.id)
+        self._open(self.find(entry.id))
+        self._status.say(f"Saved {entry.id} in {self._store_of(entry).path}.", "right")
+
+    def _open(self, entry: EntryT | None) -> None:
+        self._question.children = ()
+        self._form.fill(entry, self._defaults())
+        self._where.layout.display = None if entry is None else "none"
+        if entry is None:
+            self._title.value = f"<b>A new {self.kind}</b>"
+        else:
+            path = self._store_of(entry).path
+            self._title.value = f"{style.said(entry.id)} {style.said(f'in {path}', 'faint')}"
+        self._show_buttons()
+        self._opened(entry)
+
+    def _show_buttons(self) -> None:
+        is_new = self._form.base is None
+        self._save.description = "Add" if is_new else "Save"
+        self._save.disabled = self._revert.disabled = not (self._form.is_edited or is_new)
+        self._delete.disabled = is_new
+
+    def _store(self, origin: str) -> ConfigStore:
+        config = self._workspace.config
+        return config.user if origin == "user" else config
+
+    def _store_of(self, entry: EntryT) -> ConfigStore:
+        """The store of the file that an entry comes from, and an edit of it goes to."""
+        return self._store(self._workspace.config.origin(entry))
+
+    # --- questions ---------------------------------------------------------------------------------------------
+
+    def ask_delete(self) -> None:
+        """Ask before the entry is deleted, and say what goes along."""
+        entry = self._form.base
+        assert isinstance(entry, Provider | Endpoint)
+        along = self._along(entry)  # type: ignore[arg-type]  # the form's entry is of the tab's kind
+        what = f"Delete {entry.id}" + (f", and with it {', '.join(along)}?" if along else "?")
+        yes = button("Delete it", lambda: self._really_delete(entry), "trash", kind="danger")
+        self._ask(style.said(what), [yes, button("Keep it", self._unasked)])
+
+    def _really_delete(self, entry: Any) -> None:
+        self._question.children = ()
+        try:
+            was_there = self._remove(self._store_of(entry), entry)
+        except CcwError as error:
+            self._status.fail(error)
+            return
+        self._form.fill(None, self._defaults())
+        self._on_change()
+        self._shown = self._entries()
+        self.show_rows(None)
+        self._open(None)
+        self._status.say(f"Deleted {entry.id}." if was_there else f"{entry.id} was gone already.", "right")
+
+    def _ask_whose(self, error: ChangedMeanwhile) -> None:
+        """Show what somebody else has changed meanwhile beside what was typed here, and offer both."""
+        stored: Any = error.stored
+        rows = "".join(
+            f"<tr><td>{style.said(place)}</td><td>{style.said(theirs)}</td><td>{style.said(mine)}</td></tr>"
+            for place, theirs, mine in self._form.against(stored)
+        )
+        when = style.said(f"{stored.id} was changed meanwhile by someone else, at {stored.updated_at}.", "doubt")
+        table = f"<table><tr><th></th><th>theirs</th><th>yours</th></tr>{rows}</table>"
+        mine = button("Save mine over it", lambda: self._save_over(stored), "check")
+        theirs = button("Take theirs", lambda: self._take(stored), "undo")
+        self._ask(when + table, [theirs, mine])
+
+    def _save_over(self, stored: EntryT) -> None:
+        self._form.base = stored
+        self.save()
+
+    def _take(self, stored: EntryT) -> None:
+        self._form.fill(stored)
+        self._status.say("")
+        self.refresh()
+        self._open(self.find(stored.id))
+
+    def _ask(self, html: str, buttons: Sequence[Any]) -> None:
+        body = ipywidgets.HTML(f'<div class="ccw-notice" role="alert">{html}</div>')
+        self._question.children = (body, ipywidgets.HBox(list(buttons), layout=ipywidgets.Layout(**WRAPPED)))
+
+    def _unasked(self) -> None:
+        self._question.children = ()
