@@ -10,6 +10,7 @@ import ipywidgets
 
 from ccw_magics.errors import CcwError
 from ccw_magics.notebook.panels import style
+from ccw_magics.notebook.panels.frame import PanelFrame
 
 if TYPE_CHECKING:
     from ccw_magics.workspace import Workspace
@@ -56,7 +57,7 @@ class Panel:
         self._trust.on_click(lambda _: self._accept())
         self._pages = ipywidgets.Tab([ipywidgets.VBox() for _ in _TABS], titles=list(_TABS), selected_index=0)
         self._pages.observe(lambda _: self.refresh(), "selected_index")
-        self.widget = ipywidgets.VBox([ipywidgets.HTML(style.SHEET), self._notice, self._trust, self._pages])
+        self.widget = ipywidgets.VBox([PanelFrame(), self._notice, self._trust, self._pages])
         self.widget.add_class(style.CLASS)
         self.refresh()
         _after_each_cell(self)
