@@ -11,11 +11,11 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final, Self
+from typing import TYPE_CHECKING, Any, Final, Literal, Self
 
 import nbformat
 
@@ -33,6 +33,11 @@ KERNEL_IDLE: Final = """() => {
 }"""
 """The status icon says idle while the kernel is still starting; its own connection does not."""
 
+_OPTIONS: Final = {
+    "lab": ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"],
+    "notebook": ["--JupyterNotebookApp.expose_app_in_browser=True"],
+}
+_MODULES: Final = {"lab": "jupyterlab", "notebook": "notebook"}
 NO_NEWS: Final = {"fetchNews": "false", "checkForUpdates": False}
 
 
@@ -43,11 +48,24 @@ class Lab:
         directory: Where notebooks are; the kernels' current directory.
         home: The home directory of server and kernels.
         environment: Further environment variables for both.
+        app: `lab`, or `notebook` for Notebook 7.
+        options: Further options of the command line.
     """
 
-    def __init__(self, directory: Path, home: Path, environment: dict[str, str] | None = None) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        home: Path,
+        environment: dict[str, str] | None = None,
+        *,
+        app: Literal["lab", "notebook"] = "lab",
+        options: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._options = options
         self._directory = directory
         self._home = home
+        self.log_path = home / "lab.log"
         self._token = secrets.token_hex(16)
         self._port = _free_port()
         self._environment = {**os.environ, "HOME": str(home), **(environment or {}), "JUPYTER_TOKEN": self._token}
@@ -57,11 +75,10 @@ class Lab:
         settings.mkdir(parents=True, exist_ok=True)
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(NO_NEWS))
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self._port}", "--port-retries=0"]
-        lab = ["--LabApp.expose_app_in_browser=True", "--LabApp.extension_manager=readonly"]
-        self._log_path = self._home / "lab.log"
-        with self._log_path.open("wb") as log:
+        lab = [*_OPTIONS[self._app], *self._options]
+        with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "jupyterlab", *options, *lab, f"--ServerApp.root_dir={self._directory}"],
+                [sys.executable, "-m", _MODULES[self._app], *options, *lab, f"--ServerApp.root_dir={self._directory}"],
                 cwd=self._directory,
                 env=self._environment,
                 stdin=subprocess.DEVNULL,
@@ -82,7 +99,8 @@ class Lab:
 
     def url(self, notebook: str) -> str:
         """The address of a notebook as a single document, without side bars."""
-        return f"http://127.0.0.1:{self._port}/doc/tree/{notebook}?token={self._token}"
+        place = {"lab": "doc/tree", "notebook": "notebooks"}[self._app]
+        return f"http://127.0.0.1:{self._port}/{place}/{notebook}?token={self._token}"
 
     def _wait(self) -> None:
         deadline_s = time.monotonic() + START_TIMEOUT_S
@@ -95,7 +113,7 @@ class Lab:
                 time.sleep(0.1)
             else:
                 return
-        raise RuntimeError(f"JupyterLab did not start:\n{self._log_path.read_text(errors='replace')}")
+        raise RuntimeError(f"JupyterLab did not start:\n{self.log_path.read_text(errors='replace')}")
 
     def _stop(self) -> None:
         self._process.terminate()
