@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from ccw_magics.context.cache import ContextCache
     from ccw_magics.context.disk import CacheSettings
     from ccw_magics.context.pack import Pack
+    from ccw_magics.context.preview import Preview
     from ccw_magics.journal import Journal
 
 
@@ -151,6 +152,24 @@ class Workspace:
             max_size_kb=max_size_kb,
             max_file_size_bytes=max_file_size,
         )
+
+    def preview(self, file_patterns: Sequence[str], *, max_size_kb: int | None = None) -> Preview:
+        """What a reference to the project root would bring in under these `cacheStrategy.filePatterns`, and its size.
+
+        Nothing is packed, kept, or registered. It may take a second on a large tree, and may run in any thread.
+
+        Args:
+            file_patterns: Globs; empty for every text file.
+            max_size_kb: The limit to compare with, in KiB; None for that of an endpoint which says none.
+
+        Raises:
+            PatternError: The braces of a pattern stand for too many alternatives.
+        """
+        from ccw_magics.config.models import CacheStrategy
+        from ccw_magics.context.preview import preview
+
+        limit_kb = CacheStrategy().max_size_kb if max_size_kb is None else max_size_kb
+        return preview(self.root, tuple(file_patterns), limit_kb * 1024)
 
     def run(
         self,

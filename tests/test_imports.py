@@ -16,7 +16,7 @@ import ccw_magics
 if TYPE_CHECKING:
     from wire_server import WireServer
 
-HEAVY = ("click", "ipywidgets", "litellm", "pandas", "pydantic", "tornado")
+HEAVY = ("anywidget", "click", "ipywidgets", "litellm", "pandas", "pydantic", "tornado")
 COST_MAP = "LITELLM_LOCAL_MODEL_COST_MAP"
 REPORT = f"import sys; print('loaded:', *sorted(set(sys.modules) & set({HEAVY!r})), sep=' ')"
 BARE_SHELL = """

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from functools import cache
+from typing import TYPE_CHECKING
 
 from ccw_magics.backends.base import Backend
 
+if TYPE_CHECKING:
+    from ccw_magics.backends.litellm_backend import LiteLLMBackend
+
 
 @cache
-def hosted() -> Backend:
+def hosted() -> LiteLLMBackend:
     """The backend for everything litellm can call; one for each process, since it keeps connections open."""
     from ccw_magics.backends.litellm_backend import LiteLLMBackend
 

@@ -22,11 +22,13 @@ from ccw_magics.backends.base import Done, Event, ModelCall, Sent, Text, Usage
 from ccw_magics.backends.litellm_answer import Asking, Heard, no_text
 from ccw_magics.backends.litellm_cost import OWN_PRICES, AnthropicUsage, Prices, usage_of
 from ccw_magics.backends.litellm_errors import clean_error
+from ccw_magics.backends.litellm_facts import chat_models, facts_of
 from ccw_magics.backends.litellm_formats import NoAnswerError, Seen
 from ccw_magics.backends.litellm_logs import redact_logs, watch_logs
 from ccw_magics.backends.litellm_messages import messages, takes_breakpoints
 from ccw_magics.backends.litellm_params import check_headers, check_params
 from ccw_magics.backends.litellm_schema import SchemaMode, schema_arguments, schema_mode
+from ccw_magics.backends.model_facts import ModelFacts
 
 PREFIXES: Final = {"google": "gemini", "ollama": "ollama_chat", "custom": "openai"}
 """Config types whose litellm name differs; every other type is litellm's own name."""
@@ -85,6 +87,15 @@ class LiteLLMBackend:
         """The longest answer, by litellm's price map; None where it does not know the model."""
         longest = (await self._info(call)).get("max_output_tokens")
         return int(longest) if longest else None
+
+    async def facts(self, call: ModelCall) -> ModelFacts:
+        """What litellm's map says of the call's model: window, longest answer, prices."""
+        return facts_of(await self._info(call), call.provider_type)
+
+    async def known_models(self, provider_type: str) -> tuple[str, ...]:
+        """The chat models that litellm lists for a type of provider; none for somebody's own server."""
+        await self._load()
+        return chat_models(self._litellm, provider_type)
 
     async def _info(self, call: ModelCall) -> Mapping[str, Any]:
         """What litellm knows of the model; for Ollama it asks the server on this machine, hence the thread.

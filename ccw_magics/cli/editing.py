@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from ccw_magics.config.credentials import Secret
-from ccw_magics.errors import CcwError
+from ccw_magics.config.lookup import find, provider_not_found
+from ccw_magics.errors import CcwError, ProviderNotFound
 from ccw_magics.stats import Table
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
     from ccw_magics.config.layers import Origin
+    from ccw_magics.config.models import Provider
     from ccw_magics.config.store import ConfigStore
 
 user_option: Final[Callable[[Any], Any]] = click.option(
@@ -32,6 +34,31 @@ def store_of(door: Door, *, user: bool) -> ConfigStore:
 def origin_of(*, user: bool) -> Origin:
     """The file that the store of `store_of` writes."""
     return "user" if user else "project"
+
+
+def own_provider(door: Door, provider_id: str, *, user: bool) -> Provider:
+    """The provider as the file has it that the verb changes.
+
+    Raises:
+        ProviderNotFound: It has none of this id; where the other file has, that is said.
+    """
+    store = store_of(door, user=user)
+    own = (known for known in store.get_all_providers() if store.origin(known) == origin_of(user=user))
+    found = find(own, provider_id)
+    if found is None:
+        raise provider_not_here(door, provider_id, user=user)
+    return found
+
+
+def provider_not_here(door: Door, provider_id: str, *, user: bool) -> ProviderNotFound:
+    """The error where the file that the verb changes has no such provider; says so where the other one has it."""
+    config = door.workspace.config
+    error = provider_not_found(provider_id, store_of(door, user=user).load())
+    if config.get_provider(provider_id) is not None:
+        error.hint = f"It is in {(config if user else config.user).path}: " + (
+            "without --user that file is meant." if user else "--user changes that file."
+        )
+    return error
 
 
 def only_users(table: Table, *, user: bool) -> Table:
@@ -53,6 +80,30 @@ class DiscreetCommand(click.Command):
         if rest:
             ctx.fail(f"{len(rest)} words too many; a value with spaces stands in quotes")
         return rest
+
+
+class DiscreetGroup(click.Group):
+    """A group after whose name somebody may type a key: a word that is none of its verbs is not repeated."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb as any group does, but for what is told of a word that is none."""
+        if args[0] not in self.commands and not args[0].startswith("-"):
+            ctx.fail(f"the first word is no verb; there are: {', '.join(self.commands)}")
+        return super().resolve_command(ctx, args)
+
+
+class ChoiceOrNothing(click.Choice[str]):
+    """One of some words, or an empty one, which takes a value away."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> str:
+        """Read the word.
+
+        Raises:
+            click.BadParameter: It is none of them.
+        """
+        return "" if value == "" else super().convert(value, param, ctx)
 
 
 def secret(text: str) -> Secret:

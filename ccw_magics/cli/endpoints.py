@@ -1,4 +1,4 @@
-"""The verbs about what can be asked: `endpoint add|edit|delete|list|default`, `endpoints` and `default`."""
+"""The verbs about what can be asked: `endpoint add|edit|duplicate|delete|list|default`, `endpoints` and `default`."""
 
 from __future__ import annotations
 
@@ -113,15 +113,41 @@ def add(door: Door, /, endpoint_id: str, *, user: bool, is_default: bool, **opti
 def edit(door: Door, /, endpoint_id: str, *, user: bool, is_default: bool, **options: Any) -> str:
     """Change endpoint ID: what is given replaces what was there, and an empty value takes it away."""
     store = store_of(door, user=user)
-    stored = find(_own(store, user=user), endpoint_id)
-    changes = {**given(options, _FIELDS), **_nested(options, stored)}
-    if not changes and not is_default:
+    fields = given(options, _FIELDS)
+    if not fields and not _nested(options, None) and not is_default:
         raise click.UsageError("nothing says what to change")
-    if "model" in changes:
-        changes["model"] = changes["model"] or ""
-    made = store.update_endpoint(endpoint_id, changes)
+    if "model" in fields:
+        fields["model"] = fields["model"] or ""
+    made = store.update_endpoint(endpoint_id, lambda stored: {**fields, **_nested(options, stored)})
     _finish(door, store, made, is_default=is_default)
     return f"changed: {made.id}"
+
+
+@endpoint.command("duplicate")
+@click.argument("endpoint_id", metavar="ID")
+@click.argument("new_id", metavar="NEW")
+@user_option
+@click.pass_obj
+def duplicate(door: Door, endpoint_id: str, new_id: str, *, user: bool) -> str:
+    """Add endpoint NEW with all the settings of endpoint ID, to be edited."""
+    store = store_of(door, user=user)
+    stored = find(known_endpoints(store.load()), endpoint_id)
+    if stored is None:
+        raise _not_here(door, endpoint_id, user=user)
+    made = store.add_endpoint(copy_of(stored, new_id))
+    _finish(door, store, made, is_default=False)
+    return f"added: {made.id}"
+
+
+def copy_of(stored: Endpoint, new_id: str) -> dict[str, Any]:
+    """An endpoint to be added that has all the settings of another, those included that this package does not know.
+
+    Args:
+        stored: The other; its name stays with it.
+        new_id: The id.
+    """
+    fields = stored.model_dump(by_alias=True, exclude_unset=True, exclude={"name", "created_at", "updated_at"})
+    return {**fields, "id": new_id}
 
 
 @endpoint.command("delete")

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import reduce
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
 
@@ -14,27 +13,46 @@ from ccw_magics import stats
 from ccw_magics.calls import worker
 from ccw_magics.calls.probe import probe
 from ccw_magics.cli.editing import (
+    ChoiceOrNothing,
     DiscreetCommand,
     confirm,
     given,
     only_users,
-    origin_of,
+    own_provider,
+    provider_not_here,
     secret,
     store_of,
     user_option,
     yes_option,
 )
-from ccw_magics.config import trust
-from ccw_magics.config.credentials import KEYRING_SERVICE, Secret, is_reference, references
+from ccw_magics.cli.provider_keys import key
+from ccw_magics.cli.typed_keys import (
+    Placed,
+    ask_option,
+    keyring_option,
+    placed,
+    tell_key,
+    tell_left_entry,
+    tell_where_keys_go,
+)
+from ccw_magics.config.credentials import Secret, is_reference
 from ccw_magics.config.lookup import find, provider_not_found
-from ccw_magics.config.models import LOCAL_ID, STANDARD_KEY_NAMES, Config, Endpoint, Provider
-from ccw_magics.errors import ConfigError, ProviderError
+from ccw_magics.config.models import LOCAL_ID, STANDARD_KEY_NAMES, Endpoint, Provider, RoutingStrategy
+from ccw_magics.errors import ProviderError
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
     from ccw_magics.config.store import ConfigStore
 
-_FIELDS: Final = {"type": "type", "name": "name", "api_key": "apiKey", "api_base": "apiBase", "enabled": "enabled"}
+_API_KEY: Final = "--api-key"
+_FIELDS: Final = {
+    "type": "type",
+    "name": "name",
+    "api_key": "apiKey",
+    "api_base": "apiBase",
+    "routing": "routingStrategy",
+    "enabled": "enabled",
+}
 _SETTINGS: Final = {
     "timeout": "timeout",
     "connect_timeout": "connectTimeout",
@@ -64,11 +82,13 @@ def header(text: str) -> tuple[str, Secret]:
 _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--name", metavar="TEXT", help="A name for display."),
     click.option(
-        "--api-key",
+        _API_KEY,
         metavar="TEXT",
         type=secret,
         help="'${NAME}' for an environment variable, keyring:NAME, or the key itself.",
     ),
+    ask_option,
+    keyring_option,
     click.option("--api-base", metavar="URL", help="Another address than the type's own."),
     click.option("--timeout", metavar="SECONDS", help="For a whole call, all its tries included."),
     click.option("--connect-timeout", metavar="SECONDS", help="Until there must be a connection."),
@@ -86,6 +106,11 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
     click.option("--rpm", metavar="COUNT", help="Requests a minute."),
     click.option("--tpm", metavar="COUNT", help="Tokens a minute."),
     click.option("--proxy", metavar="URL", type=secret, help="An HTTP proxy."),
+    click.option(
+        "--routing",
+        type=ChoiceOrNothing(get_args(RoutingStrategy)),
+        help="How several keys take turns; without, the first that works is taken.",
+    ),
     click.option("--enable/--disable", "enabled", default=None, help="Whether its endpoints may be used."),
     user_option,
 )
@@ -111,19 +136,24 @@ def provider(context: click.Context) -> stats.Table | None:
 
 
 provider.add_command(providers, "list")
+provider.add_command(key)
 
 
 @provider.command("add", cls=DiscreetCommand)
 @click.option("--type", metavar="TYPE", required=True, help="openai, anthropic, google, azure, mistral, ollama, …")
 @_options
 @click.pass_obj
-def add(door: Door, /, *, user: bool, **options: Any) -> str:
-    """Add a provider, and show its id. Without --api-key, the key is the type's usual variable."""
-    if options["api_key"] is None and options["type"] in STANDARD_KEY_NAMES:
+def add(door: Door, /, *, user: bool, asks: bool, in_keyring: bool, **options: Any) -> str:
+    """Add a provider, and show its id. Without a key, it is the type's usual variable."""
+    if options["api_key"] is None and not asks and not in_keyring and options["type"] in STANDARD_KEY_NAMES:
         options["api_key"] = Secret(f"${{{STANDARD_KEY_NAMES[options['type']]}}}")
     store = store_of(door, user=user)
-    made = store.add_provider({**given(options, _FIELDS), "advancedSettings": _settings(options, None)})
-    _tell(door, store, made, typed=options)
+    with placed(
+        options["api_key"], asks=asks, in_keyring=in_keyring, stem=options["type"], option=_API_KEY
+    ) as key_placed:
+        options["api_key"] = key_placed.value
+        made = store.add_provider({**given(options, _FIELDS), "advancedSettings": _settings(options, None)})
+    _tell(door, store, made, key_placed, typed=options)
     return made.id
 
 
@@ -132,18 +162,23 @@ def add(door: Door, /, *, user: bool, **options: Any) -> str:
 @click.option("--type", metavar="TYPE", help="openai, anthropic, google, azure, mistral, ollama, …")
 @_options
 @click.pass_obj
-def edit(door: Door, /, provider_id: str, *, user: bool, **options: Any) -> str:
+def edit(door: Door, /, provider_id: str, *, user: bool, asks: bool, in_keyring: bool, **options: Any) -> str:
     """Change provider ID: what is given replaces what was there, and an empty value takes it away."""
-    changes = given(options, _FIELDS)
-    has_settings = bool(given(options, {**_SETTINGS, "headers": "customHeaders"}) or options["headers"])
-    if not changes and not has_settings:
+    has_settings = bool(given(options, _SETTINGS) or options["headers"])
+    if not (given(options, _FIELDS) or has_settings or asks or in_keyring):
         raise click.UsageError("nothing says what to change")
     store = store_of(door, user=user)
-    if has_settings:
-        stored = find(_own(store, user=user), provider_id)
-        changes["advancedSettings"] = _settings(options, stored)
-    made = store.update_provider(provider_id, changes)
-    _tell(door, store, made, typed=options)
+    before = own_provider(door, provider_id, user=user)
+
+    def changes(stored: Provider) -> dict[str, Any]:
+        settings = {"advancedSettings": _settings(options, stored)} if has_settings else {}
+        return {**given(options, _FIELDS), **settings}
+
+    with placed(options["api_key"], asks=asks, in_keyring=in_keyring, stem=before.type, option=_API_KEY) as key_placed:
+        options["api_key"] = key_placed.value
+        made = store.update_provider(provider_id, changes)
+    _tell(door, store, made, key_placed, typed=options)
+    tell_left_entry(door, before.api_key, made.api_key)
     return f"changed: {made.id}"
 
 
@@ -155,14 +190,15 @@ def edit(door: Door, /, provider_id: str, *, user: bool, **options: Any) -> str:
 def delete(door: Door, provider_id: str, *, yes: bool, user: bool) -> str:
     """Delete provider ID, and its endpoints with it."""
     store = store_of(door, user=user)
-    if find(_own(store, user=user), provider_id) is None:
-        raise _not_here(door, provider_id, user=user)
+    before = own_provider(door, provider_id, user=user)
     of_it = [known for known in door.workspace.config.get_all_endpoints() if known.provider_id == provider_id]
     along = [known.id for known in _along(store, of_it, user=user)]
     what = f"delete the provider {provider_id} from {store.path}"
     confirm(f"{what}, and with it: {', '.join(along)}" if along else what, yes=yes)
     if not store.delete_provider(provider_id):
-        raise _not_here(door, provider_id, user=user)
+        raise provider_not_here(door, provider_id, user=user)
+    for value in before.secrets():
+        tell_left_entry(door, value, None)
     left = [known.id for known in of_it if known.id not in along]
     if left and store.get_provider(provider_id) is None:
         door.note(f"without a provider now: {', '.join(left)}")
@@ -205,11 +241,6 @@ def _settings(options: dict[str, Any], stored: Provider | None) -> dict[str, Any
     return wanted or None
 
 
-def _own(store: ConfigStore, *, user: bool) -> list[Provider]:
-    """The providers of the file that the store writes."""
-    return [known for known in store.get_all_providers() if store.origin(known) == origin_of(user=user)]
-
-
 def _along(store: ConfigStore, endpoints: list[Endpoint], *, user: bool) -> list[Endpoint]:
     """Those of the endpoints that stand in the same file, and so go along with their provider."""
     if user:
@@ -218,70 +249,16 @@ def _along(store: ConfigStore, endpoints: list[Endpoint], *, user: bool) -> list
     return [known for known in endpoints if store.origin(known) == "project"]
 
 
-def _not_here(door: Door, provider_id: str, *, user: bool) -> ConfigError:
-    """There is no such provider in the file at hand; say where there is one."""
-    config = door.workspace.config
-    error = provider_not_found(provider_id, store_of(door, user=user).load())
-    if config.get_provider(provider_id) is not None:
-        error.hint = f"It is in {(config if user else config.user).path}: " + (
-            "without --user that file is meant." if user else "--user changes that file."
-        )
-    return error
-
-
-def _tell(door: Door, store: ConfigStore, made: Provider, *, typed: dict[str, Any]) -> None:
+def _tell(door: Door, store: ConfigStore, made: Provider, key_placed: Placed, *, typed: dict[str, Any]) -> None:
     """Beside the result: which file, whether the key is there, where it goes, and what was typed in the open."""
     door.note(f"in {store.path}")
-    if typed["api_key"] is not None:
-        for line in _on_key(made):
-            door.note(line)
-    if any(not is_reference(value.reveal()) for value in _typed_secrets(typed)):
-        door.note(
-            "Warning: the key now stands in this line, in the history, and in the file, which only you can read. "
-            f"Without that: --api-key '${{{_variable(made)}}}' for an environment variable, or keyring:NAME."
-        )
-    going = _risks(made)
-    for risk in going:
-        door.note(f"Its key goes to {risk.target}: {risk.why}.")
-    if going:
-        _tell_trust(door, store)
+    tell_key(door, made, key_placed, option=_API_KEY, others_in_line=_has_secrets(typed))
+    tell_where_keys_go(door, store, made)
 
 
-def _tell_trust(door: Door, store: ConfigStore) -> None:
-    try:
-        store.require_trust()
-    except ConfigError as error:
-        door.note(f"The config is not trusted yet. {error.hint}")
-
-
-def _typed_secrets(typed: dict[str, Any]) -> Iterator[Secret]:
-    """What of the line is, or most likely holds, a key."""
-    if typed["api_key"]:
-        yield typed["api_key"]
+def _has_secrets(typed: dict[str, Any]) -> bool:
+    """Whether a header or a proxy of the line is, or most likely holds, a key."""
+    values = [value for name, value in typed["headers"] if value and _TELLING.search(name)]
     if typed["proxy"] and "@" in typed["proxy"].reveal():
-        yield typed["proxy"]
-    yield from (value for name, value in typed["headers"] if value and _TELLING.search(name))
-
-
-def _variable(made: Provider) -> str:
-    return STANDARD_KEY_NAMES.get(made.type, "NAME")
-
-
-def _on_key(made: Provider) -> Iterator[str]:
-    """Whether what the key refers to is there; a keyring is not asked, since it may want a password."""
-    for name in references(made.api_key.reveal()):
-        if name.startswith("keyring:"):
-            entry = name.removeprefix("keyring:")
-            yield f"The key is looked up in the keyring: `keyring set {KEYRING_SERVICE} {entry}` puts it there."
-        elif os.environ.get(name):
-            yield f"✓ {name} is set."
-        else:
-            yield f"✗ {name} is not set: set it before Jupyter starts, or in a cell with os.environ and getpass."
-
-
-def _risks(made: Provider) -> list[trust.Risk]:
-    """Where a key goes that is not its type's own place, be it a reference or the key itself."""
-    if not any(made.secrets()):
-        return []
-    judged = made.model_copy(update={"api_key": Secret("${KEY}")})
-    return trust.risks(Config(providers=[judged]))
+        values.append(typed["proxy"])
+    return any(not is_reference(value.reveal()) for value in values)

@@ -12,7 +12,6 @@ References are not secret and are shown as they are. They are resolved when a ca
 from __future__ import annotations
 
 import hmac
-import importlib
 import json
 import os
 import re
@@ -20,6 +19,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus, unquote
 
+from ccw_magics.config import keyring
 from ccw_magics.errors import SecretMissing
 
 if TYPE_CHECKING:
@@ -30,16 +30,12 @@ if TYPE_CHECKING:
 REVEAL = "ccw_magics.reveal"
 """Key of the serialization context under which a `Secret` is written in plain text: the store's alone."""
 
-KEYRING_SERVICE = "ccw_magics"
-"""The service name under which keys are looked up in the keyring; the user name is the reference's name."""
-
 _ELLIPSIS = "…"
 _SHOWN_AT_EACH_END = 3
 _SHORTEST_SHOWN = 16  # six characters of a shorter key would be too much of it
 _SHORTEST_REDACTED = 4  # a header value such as "1" would otherwise eat every 1 of a message
 
 _VARIABLE = re.compile(r"\$\{([^${}\s]*)\}")
-_KEYRING = re.compile(r"keyring:(\S+)")
 _SCHEME_WORDS = frozenset({"", "bearer", "basic", "token", "key", "apikey", "api-key"})
 _MASK = re.compile(r"(?:.{3})?…(?:.{3})?|[*•]{3,}", re.DOTALL)
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})")
@@ -136,7 +132,7 @@ def _to_text(secret: Secret, info: SerializationInfo) -> str:
 
 def references(text: str) -> tuple[str, ...]:
     """Name what a value takes from outside the config, in order: `NAME` for `${NAME}`, `keyring:NAME` as it is."""
-    if _KEYRING.fullmatch(text):
+    if keyring.name_in(text):
         return (text,)
     return tuple(_VARIABLE.findall(text))
 
@@ -147,7 +143,7 @@ def is_reference(text: str) -> bool:
 
 
 def _literal(text: str) -> str:
-    return "" if _KEYRING.fullmatch(text) else _VARIABLE.sub("", text)
+    return "" if keyring.name_in(text) else _VARIABLE.sub("", text)
 
 
 def mask(text: str) -> str:
@@ -185,22 +181,24 @@ def resolve(value: Secret, what: str) -> Secret:
         SecretMissing: A variable is not set or empty, the keyring is absent or does not have the entry, the value
             is a mask, or the key holds a control character (which no header may carry).
     """
-    text = value.reveal()
-    if is_mask(text):
+    # The key is in no variable here, since the frame goes along with the error.
+    if is_mask(value.reveal()):
         raise SecretMissing(
-            f"the key of {what} is a mask ({text}), not a key", hint="Set the key again, best as ${NAME}."
+            f"the key of {what} is a mask ({value}), not a key", hint="Set the key again, best as ${NAME}."
         )
-    if keyring_name := _KEYRING.fullmatch(text):
-        text = _from_keyring(keyring_name[1], what)
-    else:
-        text = _VARIABLE.sub(lambda found: _from_environment(found[1], what), text)
-    text = text.strip()
-    if _CONTROL.search(text):
+    key = Secret(_dereferenced(value, what).strip())
+    if _CONTROL.search(key.reveal()):
         raise SecretMissing(
-            f"the key of {what} ({mask(value.reveal())}) holds a line break or another control character",
+            f"the key of {what} ({value}) holds a line break or another control character",
             hint="Set it again, without the line break.",
         )
-    return Secret(text)
+    return key
+
+
+def _dereferenced(value: Secret, what: str) -> str:
+    if name := keyring.name_in(value.reveal()):
+        return keyring.look_up(name, what)
+    return _VARIABLE.sub(lambda found: _from_environment(found[1], what), value.reveal())
 
 
 def _from_environment(name: str, what: str) -> str:
@@ -212,26 +210,6 @@ def _from_environment(name: str, what: str) -> str:
         hint=f"Run `export {name}=…` before you start Jupyter, or in a cell: "
         f'import os, getpass; os.environ["{name}"] = getpass.getpass()',
     )
-
-
-def _from_keyring(name: str, what: str) -> str:
-    try:
-        keyring = importlib.import_module("keyring")
-        errors = importlib.import_module("keyring.errors")
-    except ImportError:
-        raise SecretMissing(
-            f"API key not configured for {what}: it is in the keyring, and the package `keyring` is not installed",
-            hint="%pip install keyring",
-        ) from None
-    try:
-        text = keyring.get_password(KEYRING_SERVICE, name)
-    except errors.KeyringError as error:
-        problem = f"API key not configured for {what}: the keyring cannot be read ({type(error).__name__})"
-    else:
-        if text:
-            return str(text)
-        problem = f"API key not configured for {what}: the keyring has no entry {name}"
-    raise SecretMissing(problem, hint=f"Run `keyring set {KEYRING_SERVICE} {name}`, or use ${{NAME}} instead.")
 
 
 def redact(text: str, secrets: Iterable[Secret]) -> str:

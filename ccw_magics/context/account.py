@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 
 from ccw_magics.context.facts import Facts
@@ -15,6 +15,9 @@ from ccw_magics.context.stamps import Stamps
 
 SKIPPED_SHOWN = 200
 """Rows for one reason; a manifest is read by a person."""
+
+_MORE = ("... and ", " more")
+"""Around the number of those that are not shown."""
 
 SECRET = "may hold secrets; left out unless named exactly"  # noqa: S105 - a reason, not a password
 
@@ -97,7 +100,7 @@ class Account:
             keep = SKIPPED_SHOWN if len(shown) <= SKIPPED_SHOWN else SKIPPED_SHOWN - 1
             rows += [Skipped(path, reason) for path in shown[:keep]]
             if shown[keep:]:
-                rows.append(Skipped(f"... and {len(shown) - keep:,} more", reason))
+                rows.append(Skipped(f"{_MORE[0]}{len(shown) - keep:,}{_MORE[1]}", reason))
         return tuple(sorted(rows))
 
     def warnings(self) -> tuple[str, ...]:
@@ -126,3 +129,18 @@ class Account:
         if exactly:
             self._warnings[f"{self.shown(path)} may hold secrets; it is sent because the prompt names it"] = None
         return "" if exactly else SECRET
+
+
+def counts_by_reason(skipped: Iterable[Skipped]) -> Counter[str]:
+    """How often each reason left something out, those counted in that `Account.skipped` does not show.
+
+    Args:
+        skipped: Its rows.
+    """
+    rows = list(skipped)
+    counts = Counter(row.reason for row in rows)
+    for path, reason in rows:
+        more = path.removeprefix(_MORE[0]).removesuffix(_MORE[1]).replace(",", "")
+        if counts[reason] == SKIPPED_SHOWN and more.isdecimal() and path == f"{_MORE[0]}{int(more):,}{_MORE[1]}":
+            counts[reason] += int(more) - 1
+    return counts

@@ -12,6 +12,9 @@ from ccw_magics.context.stamps import signature_of
 BINARY_PROBE_BYTES = 8192
 """A NUL in this many first bytes makes a file binary, about as git tells (it looks at 8,000)."""
 
+BINARY = "binary"
+NOT_REGULAR = "not a regular file"
+
 _ATTEMPTS = 5
 # Windows has neither of the first two, only Windows the last.
 _FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_NOFOLLOW", 0) | getattr(os, "O_BINARY", 0)
@@ -38,12 +41,34 @@ def read_text(file: FoundFile) -> ReadResult | Skipped:
     try:
         data = _read_at_rest(file)
     except OSError as error:
-        return Skipped(file.path, f"cannot be read: {error.strerror or error}")
+        return Skipped(file.path, _unreadable(error))
     if isinstance(data, str):
         return Skipped(file.path, data)
     if data.find(b"\0", 0, BINARY_PROBE_BYTES) >= 0:
-        return Skipped(file.path, "binary")
+        return Skipped(file.path, BINARY)
     return _as_utf8(data)
+
+
+def why_not_text(file: FoundFile) -> str:
+    """Why a file would not be read as text, as far as its beginning tells; empty where it would.
+
+    Args:
+        file: A file that `find_files` gave.
+    """
+    try:
+        descriptor = os.open(file.location, _FLAGS)
+        try:
+            if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+                return NOT_REGULAR
+            return BINARY if b"\0" in os.read(descriptor, BINARY_PROBE_BYTES) else ""
+        finally:
+            os.close(descriptor)
+    except OSError as error:
+        return _unreadable(error)
+
+
+def _unreadable(error: OSError) -> str:
+    return f"cannot be read: {error.strerror or error}"
 
 
 def _as_utf8(data: bytes) -> ReadResult:
@@ -68,7 +93,7 @@ def _read_at_rest(file: FoundFile) -> bytes | str:
         finally:
             os.close(descriptor)
         if not stat.S_ISREG(status.st_mode):
-            return "not a regular file"
+            return NOT_REGULAR
         after = signature_of(status)
         if after == before:
             return data

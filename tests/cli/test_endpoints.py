@@ -238,3 +238,48 @@ def test_in_a_notebook(store: ConfigStore, capsys: pytest.CaptureFixture[str]) -
     assert "added: e" in capsys.readouterr().out
     assert "e" in set(door.verb(["endpoint"])["id"])
     assert stored(store, "e").cache_strategy.file_patterns == ["*.{py,md}"]
+
+
+def test_duplicate(say: Say, store: ConfigStore) -> None:
+    say(FULL)
+    store.update_endpoint("e", {"ours": {"a": [1]}})
+    status, out, err = say("endpoint duplicate e copy")
+    assert (status, out) == (0, "added: copy\n"), err
+    assert "no endpoint later yet" in err
+    assert entry(store.path, "copy") == {**entry(store.path, "e"), "id": "copy", "name": "copy"}
+    assert store.get_default_endpoint() == "e"
+    assert (stored(store, "copy").created_at or "") >= (stored(store, "e").updated_at or "")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        ("duplicate nope copy", "endpoint not found: nope"),
+        ("duplicate e e", "there is an endpoint e already"),
+        ("duplicate e cache", "word of the %ccw command"),
+        ("duplicate e 'a b'", "white space"),
+        ("duplicate e copy --user", "without --user that file is meant"),
+    ],
+)
+def test_what_is_not_duplicated(say: Say, store: ConfigStore, line: str, told: str) -> None:
+    say("endpoint add e --provider p --model m")
+    before = store.path.read_bytes()
+    status, out, err = say(f"endpoint {line}")
+    assert (status, out) == (1, "")
+    assert told in err
+    assert store.path.read_bytes() == before
+
+
+def test_the_users_own_is_duplicated_into_the_project(say: Say, store: ConfigStore) -> None:
+    store.user.add_provider({"id": "mine", "type": "openai"})
+    store.user.add_endpoint({"id": "e", "providerId": "mine", "model": "m"})
+    assert say("endpoint duplicate e here")[0] == 0
+    assert say("endpoint duplicate e there --user")[0] == 0
+    origins = {known.id: store.origin(known) for known in store.get_all_endpoints()}
+    assert origins == {"e": "user", "here": "project", "there": "user"}
+
+
+def test_the_embedded_model_is_duplicated(say: Say, store: ConfigStore, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("ccw_magics.backends.local_model.available", lambda: True)
+    assert say("endpoint duplicate local mine")[0] == 0
+    assert stored(store, "mine").provider_id == "local"

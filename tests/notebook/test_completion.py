@@ -41,7 +41,13 @@ EXAMPLES = 60 * int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 CONFIG = {
     "version": 1,
     "providers": [
-        {"id": "openai-1", "name": "Open One", "type": "openai", "apiKey": "sk-canary-123456"},
+        {
+            "id": "openai-1",
+            "name": "Open One",
+            "type": "openai",
+            "apiKey": "sk-canary-123456",
+            "apiKeys": [{"id": "team", "key": "sk-canary-654321", "label": "Team"}],
+        },
         {"id": "mistral-2", "name": "Wind", "type": "mistral", "apiKey": "", "enabled": False},
     ],
     "endpoints": [
@@ -329,6 +335,14 @@ def test_whatever_its_name_what_is_offered_means_that_file(
         pytest.param("%ccw history --endpoint my-g|", ["my-gpt4o"], id="an option's id"),
         pytest.param("%ccw stats --by |", ["day", "endpoint", "model"], id="choices"),
         pytest.param("%ccw stats --by day --b|", ["--by"], id="an option that may be repeated"),
+        pytest.param("%ccw provider k|", ["key"], id="a group in a group"),
+        pytest.param("%ccw provider key |", ["add", "delete", "edit", "list", "--help"], id="its verbs"),
+        pytest.param("%ccw provider key edit open|", ["openai-1"], id="the provider of a key"),
+        pytest.param("%ccw provider key edit openai-1 t|", ["team"], id="a key"),
+        pytest.param("%ccw provider add --type o|", ["openai", "ollama"], id="types"),
+        pytest.param("%ccw provider edit x --routing l|", ["latency-based", "least-busy"], id="strategies"),
+        pytest.param("%ccw provider add --ask|", ["--ask-key"], id="a switch for a key"),
+        pytest.param("%ccw endpoint duplicate my-m|", ["my-mini"], id="what to duplicate"),
         pytest.param("%%ccw my|", ["my-gpt4o", "my-mini"], id="endpoints"),
         pytest.param("%%ccw my-g|", ["my-gpt4o"], id="an endpoint"),
         pytest.param("%%ccw cli my-g|", ["my-gpt4o"], id="an endpoint behind cli"),
@@ -419,6 +433,12 @@ def test_schemas_are_the_notebooks_types(shell: InteractiveShell) -> None:
     ("path", "name", "texts"),
     [
         (("provider", "edit"), "provider_id", ["openai-1", "mistral-2"]),
+        (("provider", "key", "add"), "provider_id", ["openai-1", "mistral-2"]),
+        (("provider", "key", "add"), "new_id", []),
+        (("provider", "key", "add"), "key", []),
+        (("provider", "key", "edit"), "key_id", ["team"]),
+        (("endpoint", "duplicate"), "endpoint_id", ["my-gpt4o", "my-mini"]),
+        (("endpoint", "duplicate"), "new_id", []),
         (("endpoint", "add"), "provider", ["openai-1", "mistral-2"]),
         (("endpoint", "add"), "model", ["gpt-4o", "gpt-4o-mini"]),
         (("endpoint", "add"), "endpoint_id", []),

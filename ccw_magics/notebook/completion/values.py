@@ -11,7 +11,7 @@ import click
 from pydantic import BaseModel
 
 from ccw_magics.calls.routing import default_endpoint_id, known_endpoints
-from ccw_magics.config.models import Config
+from ccw_magics.config.models import STANDARD_KEY_NAMES, Config
 from ccw_magics.errors import CcwError, ConfigError
 from ccw_magics.notebook.completion import paths
 from ccw_magics.notebook.completion.suggestion import Suggestion, Suggestions
@@ -37,6 +37,8 @@ class ProjectValues:
             "endpoint_id": self._endpoints,
             "provider": self._providers,
             "provider_id": self._providers,
+            "key_id": self._keys,
+            "type": _types,
             "model": self._models,
             "chat": self._chats,
             "session_id": self._packs,
@@ -89,6 +91,11 @@ class ProjectValues:
             state = "" if provider.enabled else "disabled"
             yield Suggestion(provider.id, _note(provider.name, provider.type, state))
 
+    def _keys(self) -> Iterator[Suggestion]:
+        for provider in self._config().providers:
+            for entry in provider.api_keys:
+                yield Suggestion(entry.id, _note(entry.label or "", f"of {provider.id}"))
+
     def _models(self) -> Iterator[Suggestion]:
         users: dict[str, str] = {}
         for endpoint in known_endpoints(self._config()):
@@ -109,9 +116,16 @@ class ProjectValues:
                 yield Suggestion(name, kind)
 
 
+def _types() -> Iterator[Suggestion]:
+    """The types of providers that have a name of their own here; litellm knows many more."""
+    yield from (Suggestion(name, f"its key is usually in {key}") for name, key in STANDARD_KEY_NAMES.items())
+    yield Suggestion("ollama", "models on this machine; needs no key")
+    yield Suggestion("custom", "any server that speaks OpenAI's language, at --api-base")
+
+
 def _kind(path: tuple[str, ...], name: str) -> str:
     """What a parameter stands for: its name tells, but for these."""
-    if path[-1:] == ("add",) and name.endswith("_id") and f"{path[0]}_id" == name:
+    if path[1:] == ("add",) and name.endswith("_id") and f"{path[0]}_id" == name:
         return ""  # the id of something new
     if path[:1] == ("chat",) and name == "name":
         return "chat"
