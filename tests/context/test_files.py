@@ -116,7 +116,8 @@ def test_include_dir_above_the_root_gives_each_file_once(tmp_path: Path) -> None
 
 def test_directories_left_out_unless_named(tmp_path: Path) -> None:
     kept = ["vendor/a.py", "build/a.py", "dist/a.py", "bin/a.py", ".github/a.py"]
-    left = [f"{name}/x/a.py" for name in (".git", ".ccw", "node_modules", "__pycache__", ".venv", "venv")]
+    names = (".git", ".ccw", "node_modules", "__pycache__", ".ipynb_checkpoints", ".venv", "venv")
+    left = [f"{name}/x/a.py" for name in names]
     plant(tmp_path, *kept, *left)
     found = find_files(["@./"], root=tmp_path)
     assert paths(found) == sorted(kept)
@@ -153,6 +154,7 @@ def test_ignored_comes_in_when_named(tmp_path: Path) -> None:
 SECRETS = [
     ".env", ".env.local", "a.pem", "b.KEY", "c.p12", "d.pfx", "id_rsa", "id_ed25519", ".netrc", "_netrc", ".npmrc",
     ".pypirc", ".pgpass", ".htpasswd", "credentials", "credentials.json", "e.keystore", "f.jks",
+    "litellm-api-config.json", "litellm-api-config.v0-2.json", ".litellm-api-config.json.0f.tmp",
 ]  # fmt: skip
 HARMLESS = ["credentials.py", "id_map.py", "id_rsa.pub", "environment.py", "keys.py", "env", "my.credentials.md"]
 
