@@ -9,7 +9,6 @@ while they are in use as well, and searched for the canaries as they are and as 
 from __future__ import annotations
 
 import ast
-import base64
 import json
 import os
 import subprocess
@@ -20,19 +19,17 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote, quote_plus
+from urllib.parse import quote
 
 import nbformat.v4
 import pytest
+from canary import leaks, spellings
 from nbclient import NotebookClient
 from wire_server import Answer, Received, WireServer
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole notebook
 
 CONFIG = Path(".ccw", "storage", "config", "litellm-api-config.json")
-WINDOW = 12
-"""A piece of a key this long counts as the key; masks show six characters of it."""
-
 CANARIES = {
     "literal": "sk-7Qw9Zx4Lr2Tb8VnKd5Hm3Gy6Pc1Rf",
     "escaped": 'sk-Wq/3e+Rt=Yu"1i%Op&As\\2d/Fg+Hj=Kl',
@@ -43,37 +40,6 @@ CANARIES = {
     "proxy": "px-Rt8Ew2Qa6Sz0Dx4Cf9Vg1Bh5Nj7Mk",
 }
 VARIABLES = {"CANARY_KEY": CANARIES["environment"], "CANARY_HEADER": CANARIES["header-environment"]}
-
-
-def spellings(canary: str) -> set[bytes]:
-    """The canary as it is and as JSON, Python, URLs and base64 write it, and every long piece of it."""
-    raw = canary.encode()
-    pieces = {raw[start : start + WINDOW] for start in range(len(raw) - WINDOW + 1)}
-    escaped = {json.dumps(canary)[1:-1], json.dumps(json.dumps(canary))[3:-3], repr(canary)[1:-1], canary[::-1]}
-    encoded = {quote(canary, safe=""), quote(canary), quote_plus(canary)}
-    encoded |= {text.replace("%2F", "%2f").replace("%2B", "%2b").replace("%3D", "%3d") for text in encoded}
-    texts = {text.encode() for text in escaped | encoded} | {raw.hex().encode()}
-    return {raw} | pieces | texts | set(_base64(raw))
-
-
-def _base64(raw: bytes) -> Iterator[bytes]:
-    """What base64 makes of it wherever it begins: the characters that do not depend on its neighbours."""
-    for before in range(3):
-        encode = (base64.b64encode, base64.urlsafe_b64encode)
-        skipped, usable = (4 if before else 0), (len(raw) + before) // 3 * 4
-        yield from (function(b"\0" * before + raw)[skipped:usable] for function in encode)
-
-
-SPELLINGS = {name: spellings(canary) for name, canary in CANARIES.items()}
-
-
-def leaks(content: bytes) -> list[str]:
-    """Which canaries stand in the content, each with what precedes its first sight."""
-    first = {
-        name: min((content.find(form) for form in forms if form in content), default=None)
-        for name, forms in SPELLINGS.items()
-    }
-    return [f"{name}: {content[max(0, at - 200) : at + 80]!r}" for name, at in first.items() if at is not None]
 
 
 # ---- what is configured -----------------------------------------------------------------------------------------------
@@ -535,7 +501,7 @@ def run_command(root: Path, environment: Mapping[str, str], words: list[str], mo
 
 
 def test_no_canary_anywhere(evidence: Evidence) -> None:
-    found = {place: leaks(content) for place, content in evidence.places.items()}
+    found = {place: leaks(content, CANARIES) for place, content in evidence.places.items()}
     assert {place: told for place, told in found.items() if told} == {}
 
 
@@ -545,7 +511,7 @@ def outputs(evidence: Evidence, source: str) -> str:
 
 
 def test_the_search_would_find_them(evidence: Evidence) -> None:
-    in_config = {name for name in CANARIES if any(form in evidence.config for form in SPELLINGS[name])}
+    in_config = {name for name in CANARIES if any(form in evidence.config for form in spellings(CANARIES[name]))}
     assert in_config == set(CANARIES) - {"environment", "header-environment"}
     sent = " ".join(f"{' '.join(one.credentials)} {' '.join(one.headers.values())}" for one in evidence.requests)
     assert {name for name, canary in CANARIES.items() if canary in sent} == set(CANARIES) - {"proxy"}

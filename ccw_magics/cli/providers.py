@@ -11,7 +11,6 @@ import click
 
 from ccw_magics import stats
 from ccw_magics.calls import worker
-from ccw_magics.calls.probe import probe
 from ccw_magics.cli.editing import (
     ChoiceOrNothing,
     DiscreetCommand,
@@ -217,6 +216,8 @@ def test(door: Door, provider_id: str, *, user: bool) -> str:
         found = Provider(id=LOCAL_ID, type=LOCAL_ID)
     if found is None:
         raise provider_not_found(provider_id, config)
+    from ccw_magics.calls.probe import probe  # of all the verbs, this one alone needs it
+
     tested = worker.watch(lambda _: probe(found), lambda _kind, _text: None, lambda: None)
     if tested.is_ok is False:
         raise ProviderError(f"{provider_id}: {tested.outcome}", hint=tested.hint or None)

@@ -1,4 +1,4 @@
-"""The config file's bytes: read, understood, replaced whole, under a lock. What is in it is `store`'s business.
+"""The config file: locked, read, understood. What is in it is `store`'s business, its replacement `durable`'s.
 
 No error raised here is chained to its cause: a JSON error holds the whole file, a validation error every value.
 """
@@ -6,24 +6,31 @@ No error raised here is chained to its cause: a JSON error holds the whole file,
 from __future__ import annotations
 
 import contextlib
+import errno
 import json
 import os
 import stat
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from ccw_magics.config.models import Config
+from ccw_magics.config import migration
+from ccw_magics.config.durable import PRIVATE, cause, make_folder
+from ccw_magics.config.models import STORED, Config
 from ccw_magics.errors import ConfigError
+
+if TYPE_CHECKING:
+    from filelock import BaseFileLock
 
 LOCK_TIMEOUT_S = 10.0
 """Seconds to wait for another process's write, which takes milliseconds: longer means that it hangs."""
 
 _LOCK_POLL_S = 0.01
+_LEFT_ALONE = "The file was left as it is. Correct it, or move it away."
+_LONGEST_NAME_SHOWN = 40  # a longer one may be a key that was pasted in its place
 
 ModelT = TypeVar("ModelT", bound=BaseModel)
 
@@ -55,16 +62,26 @@ def signature(path: Path) -> Signature | None:
         ConfigError: It cannot be looked at, or is not a regular file (reading a FIFO would never end).
     """
     try:
-        status = path.stat()
-    except FileNotFoundError:
-        return None
+        status = _status(path)
     except OSError as error:
-        problem = error.strerror
+        problem = cause(error)
     else:
+        if status is None:
+            return None
         if stat.S_ISREG(status.st_mode):
             return Signature.of(status)
         problem = "it is a directory" if stat.S_ISDIR(status.st_mode) else "it is not a regular file"
     raise ConfigError(f"{path} cannot be read: {problem}")
+
+
+def _status(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except FileNotFoundError:
+        # A link whose file is away for now is not "no config": a new one would be written in the link's place.
+        if path.is_symlink():
+            raise OSError(errno.ENOENT, "it is a link to a file that is not there") from None
+        return None
 
 
 def read(path: Path) -> tuple[bytes, Signature] | None:
@@ -81,7 +98,7 @@ def read(path: Path) -> tuple[bytes, Signature] | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        problem = error.strerror
+        problem = cause(error)
     raise ConfigError(f"{path} cannot be read: {problem}")
 
 
@@ -93,36 +110,86 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
     """
     where = str(path)
     try:
-        data = json.loads(content.decode("utf-8-sig"), parse_constant=_refuse_constant)
+        data = json.loads(
+            content.decode("utf-8-sig"),
+            parse_constant=_refuse_constant,
+            parse_float=_finite,
+            object_pairs_hook=_without_repeats,
+        )
     except UnicodeDecodeError as error:
         problem = f"not UTF-8 text (byte {error.start})"
     except json.JSONDecodeError as error:
         where, problem = f"{path}:{error.lineno}:{error.colno}", f"not valid JSON: {error.msg}"
     except RecursionError:
         problem = "not a config: nested too deeply"
-    except ValueError:  # NaN, Infinity, or an integer of thousands of digits
+    except _RepeatedError as error:
+        problem = f"not a config: {error}"
+    except ValueError:  # NaN, Infinity, 1e999, or an integer of thousands of digits
         problem = "not valid JSON: a number that JSON does not have, or a far too long one"
     else:
         if isinstance(data, dict):
             return data
         problem = "not a config: expected an object ({...}) at the top"
-    raise ConfigError(f"{where}: {problem}", hint="The file was left as it is. Correct it, or move it away.")
+    raise ConfigError(f"{where}: {problem}", hint=_LEFT_ALONE)
 
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
 
 
+def _finite(text: str) -> float:
+    """1e999 would become infinity, which cannot be written again."""
+    number = float(text)
+    return number if number - number == 0 else _refuse_constant(text)
+
+
+class _RepeatedError(ValueError):
+    """A name stands twice in one object: one of the two would be lost with the next change."""
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) == len(pairs):
+        return found
+    names = [name for name, _ in pairs]
+    repeated = next(name for name in found if names.count(name) > 1)
+    shown = f" ({repeated})" if repeated.isidentifier() and len(repeated) <= _LONGEST_NAME_SHOWN else ""
+    raise _RepeatedError(f"the same name{shown} stands twice in one object")
+
+
 def shape(data: dict[str, Any], path: Path) -> Config:
-    """Return the config that a JSON object means.
+    """Return the config that a JSON object means, in the present shape or a later one.
 
     Raises:
         ConfigError: With file, place and what was expected; without any of the values.
     """
-    return validate(Config, data, f"{path}: ", hint="The file was left as it is. Correct it, or move it away.")
+    if migration.version_of(data) is None:
+        raise ConfigError(f"{path}: version: should be a whole number", hint=_LEFT_ALONE)
+    if migration.is_newer(data):
+        return validate(Config, data, f"{path}: {_newer(data)}: ", hint=_UPDATE, is_stored=True)
+    return validate(Config, data, f"{path}: ", hint=_LEFT_ALONE, is_stored=True)
 
 
-def validate(model: type[ModelT], data: object, prefix: str = "", *, hint: str | None = None) -> ModelT:
+def require_writable(data: dict[str, Any], path: Path) -> None:
+    """Refuse to change a file of a later version: what it means, and what a change would break, is not known here.
+
+    Raises:
+        ConfigError: With the file, its version and the one that is known.
+    """
+    if migration.is_newer(data):
+        raise ConfigError(f"{path} can be read and not changed: {_newer(data)}", hint=_UPDATE)
+
+
+_UPDATE = "Update ccw_magics (pip install --upgrade ccw_magics). The file was left as it is."
+
+
+def _newer(data: dict[str, Any]) -> str:
+    return f"its version is {migration.version_of(data)}, and this ccw_magics knows {migration.VERSION}"
+
+
+def validate(
+    model: type[ModelT], data: object, prefix: str = "", *, hint: str | None = None, is_stored: bool = False
+) -> ModelT:
     """Return the model that some data means.
 
     Args:
@@ -130,12 +197,13 @@ def validate(model: type[ModelT], data: object, prefix: str = "", *, hint: str |
         data: A mapping, or an instance of the model.
         prefix: What the message starts with.
         hint: The error's hint.
+        is_stored: Whether it stands in a file already, where an id may be what a new one may not.
 
     Raises:
         ConfigError: With the place and what was expected; without any of the values.
     """
     try:
-        return model.model_validate(data)
+        return model.model_validate(data, context={STORED: is_stored})
     except ValidationError as error:
         problem = _describe(error)
     except RecursionError:
@@ -145,15 +213,26 @@ def validate(model: type[ModelT], data: object, prefix: str = "", *, hint: str |
 
 def _describe(error: ValidationError) -> str:
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
-    place = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).removeprefix(".")
+    place = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in first["loc"])
+    place = place.removeprefix(".")
     # Pydantic's messages name what was expected; only their form of address is ours.
     problem = first["msg"].replace("Input should be", "should be").removeprefix("Value error, ")
     more = f" (and {len(others)} more)" if others else ""
     return f"{place}: {problem}{more}" if place else f"{problem}{more}"
 
 
-def encode(data: dict[str, Any]) -> bytes:
-    """Return a config as JSON in UTF-8, two spaces a level.
+def _shown(name: str) -> str:
+    """A header's name, or an unknown one, which may be anything."""
+    plain = name if name.isprintable() else ascii(name)[1:-1]
+    return plain if len(plain) <= _LONGEST_NAME_SHOWN else f"{plain[:3]}…"
+
+
+def encode(data: dict[str, Any], path: Path | None = None) -> bytes:
+    """Return a config as JSON in UTF-8, two spaces a level, as CCW writes it.
+
+    Args:
+        data: The file's object.
+        path: The file, for the message.
 
     Raises:
         ConfigError: An unknown key's value, which no model has checked, is not what JSON can hold.
@@ -161,7 +240,8 @@ def encode(data: dict[str, Any]) -> bytes:
     try:
         text = json.dumps(data, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
     except (TypeError, ValueError, RecursionError):
-        raise ConfigError("the config would hold a value that JSON does not have") from None
+        what = f"{path or 'the config'} would hold a value that JSON does not have, or is nested too deeply"
+        raise ConfigError(what, hint="Nothing was written.") from None
     try:
         return text.encode()
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
@@ -175,70 +255,26 @@ def locked(path: Path) -> Iterator[None]:
     Raises:
         ConfigError: Another process holds it for `LOCK_TIMEOUT_S`, or it cannot be taken here.
     """
-    from filelock import FileLock, Timeout  # brings asyncio along; reading needs neither
+    from filelock import FileLock  # brings asyncio along; reading needs it not
 
-    lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S, mode=0o600)
+    lock = FileLock(f"{path}.lock", timeout=LOCK_TIMEOUT_S, poll_interval=_LOCK_POLL_S, mode=PRIVATE)
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        _take(lock, path)
+        yield
+    finally:
+        lock.release()  # nothing, where it was not taken
+
+
+def _take(lock: BaseFileLock, path: Path) -> None:
+    from filelock import Timeout
+
+    try:
+        make_folder(path.parent)
         lock.acquire()
     except Timeout:
         problem = f"another process has been writing it for {LOCK_TIMEOUT_S:.0f} seconds"
     except (OSError, NotImplementedError) as error:
-        problem = str(getattr(error, "strerror", None) or "this file system has no locks")
-    else:
-        try:
-            yield
-        finally:
-            lock.release()
-        return
-    raise ConfigError(f"{path} cannot be written: {problem}")
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Replace a file, so that at any moment, also after a crash, it is the old or the new one, readable by its owner.
-
-    Call it under `locked`: what a killed process left behind is removed first.
-
-    Raises:
-        ConfigError: The folder cannot be written.
-    """
-    try:
-        _remove_leftovers(path)
-        _replace(path, content)
-    except OSError as error:
-        problem = error.strerror
+        problem = cause(error)
     else:
         return
     raise ConfigError(f"{path} cannot be written: {problem}")
-
-
-def _remove_leftovers(path: Path) -> None:
-    for leftover in path.parent.glob(f".{path.name}.*.tmp"):
-        leftover.unlink(missing_ok=True)
-
-
-def _replace(path: Path, content: bytes) -> None:
-    # mkstemp creates with mode 0600.
-    descriptor, name = tempfile.mkstemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Make the rename itself last through a power cut, where the system can (Windows cannot)."""
-    if not hasattr(os, "O_DIRECTORY"):
-        return
-    with contextlib.suppress(OSError):  # some network file systems refuse; the file is whole all the same
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

@@ -116,7 +116,7 @@ def changed(model: type[EntryT], entry: Entry, given: EntryT | Mapping[str, Any]
     changes.pop("id", None)
     removed = {key for key, value in changes.items() if value is None}
     wanted = {key: value for key, value in {**old, **changes}.items() if key not in removed}
-    new = configfile.validate(model, wanted, f"{old['id']}: ")
+    new = configfile.validate(model, wanted, f"{old['id']}: ", is_stored=True)
     if isinstance(new, Provider):
         new = new.with_masked_keys_from(configfile.validate(Provider, entry))
     fields = _dump(new)

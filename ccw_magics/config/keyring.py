@@ -113,6 +113,19 @@ def look_up(name: str, what: str) -> str:
     raise SecretMissing(f"API key not configured for {what}: {why}", hint=hint)
 
 
+def held(name: str) -> str | None:
+    """The key that an entry holds, or None where there is none of this name.
+
+    Raises:
+        ConfigError: The keyring cannot be read: what it holds, nobody knows.
+    """
+    found, problem = _tried(lambda: _package().get_password(SERVICE, name))
+    if problem:
+        hint = "Unlock the keyring, or use an environment variable: ${NAME}."
+        raise ConfigError(f"the keyring cannot be read ({problem})", hint=hint)
+    return str(found) if found else None
+
+
 def none_usable() -> ConfigError:
     """The error where no key can be stored: the package is not installed, or knows of no keyring here."""
     _, problem = _tried(_package)

@@ -20,9 +20,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
 
 from ccw_magics.config.credentials import Secret, is_mask
+from ccw_magics.config.migration import VERSION
 from ccw_magics.errors import ConfigError
 
 RESERVED_VERBS = frozenset(
@@ -46,6 +47,9 @@ RESERVED_VERBS = frozenset(
     }
 )
 """Words after `%ccw` that no endpoint may take as its id. `local` is a verb too, but also the embedded model's id."""
+
+STORED = "ccw_magics.stored"
+"""Key of the validation context of what stands in a file: CCW lets an endpoint take ids that none may newly take."""
 
 LOCAL_ID = "local"
 """Id of the endpoint, and of the provider, that exist without being configured: the embedded model."""
@@ -80,7 +84,11 @@ def _check_id(text: str) -> str:
     return text
 
 
-def _check_endpoint_id(text: str) -> str:
+def _check_endpoint_id(text: str, info: ValidationInfo) -> str:
+    if isinstance(info.context, dict) and info.context.get(STORED):
+        if not text:
+            raise ValueError("an id must be non-empty")
+        return text
     if text in RESERVED_VERBS:
         raise ValueError(f"{text!r} is a word of the %ccw command, which no endpoint may take as its id")
     return _check_id(text)
@@ -387,7 +395,7 @@ class Config(_Model):
         journal: What is recorded of each call: `full` with prompt and answer, `meta` without, `off` nothing.
     """
 
-    version: int = Field(default=1, ge=1)
+    version: int = Field(default=VERSION, ge=1)
     providers: list[Annotated[Provider, AfterValidator(_check_has_id)]] = Field(default_factory=list)
     endpoints: list[Endpoint] = Field(default_factory=list)
     default_endpoint: str | None = None

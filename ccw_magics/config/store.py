@@ -26,6 +26,8 @@ NotFound = TypeVar("NotFound", EndpointNotFound, ProviderNotFound)
 Settings = TypeVar("Settings", GlobalCacheSettings, Budget)
 ProviderChanges = Provider | Mapping[str, Any]
 EndpointChanges = Endpoint | Mapping[str, Any]
+Changes = BaseModel | Mapping[str, Any]
+CacheChanges = GlobalCacheSettings | Mapping[str, Any]
 
 
 class ConfigStore:
@@ -44,10 +46,10 @@ class ConfigStore:
 
     def __init__(self, root: Path | None) -> None:
         if root is None:
-            self._document = ConfigDocument(Path.home() / USER_PATH, None, lambda _: [])
+            self._document = ConfigDocument(Path.home() / USER_PATH, None, lambda _: [], empty)
         else:
             folder = Path(root).joinpath(*CONFIG_PATH.parts[:1])
-            self._document = ConfigDocument(Path(root) / CONFIG_PATH, folder, self._risks_of)
+            self._document = ConfigDocument(Path(root) / CONFIG_PATH, folder, self._risks_of, self._start)
         self._is_user = root is None
         self._merged: tuple[Config, Config, Config] | None = None
         self._trusted: Config | None = None
@@ -90,6 +92,13 @@ class ConfigStore:
     def _known(self, own: Config) -> Config:
         """What an entry of this file may refer to: the user's own providers and endpoints too."""
         return own if self._is_user else merged(own, self.user.load())
+
+    def _start(self) -> entries.Entry:
+        """A project's first config, without cache settings where the user's own has some: they would hide them."""
+        start = empty()
+        if "global_cache_settings" in self.user.load().model_fields_set:
+            del start["globalCacheSettings"]
+        return start
 
     def _risks_of(self, own: Config) -> list[trust.Risk]:
         if self._is_user:
@@ -260,7 +269,7 @@ class ConfigStore:
             if entry["providerId"] != config.endpoints[index].provider_id:
                 require_provider(self._known(config), entry["providerId"])
             data["endpoints"][index] = entry
-            return configfile.validate(Endpoint, entry)
+            return configfile.validate(Endpoint, entry, is_stored=True)
 
         return self._document.change(edit)
 
@@ -306,8 +315,13 @@ class ConfigStore:
         """Return the settings that hold for every endpoint's cache."""
         return self.load().global_cache_settings
 
-    def update_global_cache_settings(self, changes: GlobalCacheSettings | Mapping[str, Any]) -> GlobalCacheSettings:
+    def update_global_cache_settings(
+        self, changes: CacheChanges | Callable[[GlobalCacheSettings], CacheChanges]
+    ) -> GlobalCacheSettings:
         """Change the settings that hold for every endpoint's cache; None puts a default back.
+
+        Args:
+            changes: What is to be different; or a function of the stored settings that says so, called under the lock.
 
         Raises:
             ConfigError: The result is not of the right shape, or the file cannot be written.
@@ -322,9 +336,13 @@ class ConfigStore:
         """
         return self._update_settings(Budget, "budget", changes)
 
-    def _update_settings(self, kind: type[Settings], place: str, changes: BaseModel | Mapping[str, Any]) -> Settings:
+    def _update_settings(
+        self, kind: type[Settings], place: str, changes: Changes | Callable[[Settings], Changes]
+    ) -> Settings:
         def edit(data: entries.Entry, _config: Config) -> Settings:
-            data[place] = entries.changed_settings(kind, data.get(place, {}), changes, place)
+            stored = data.get(place, {})
+            wanted = changes(configfile.validate(kind, stored)) if callable(changes) else changes
+            data[place] = entries.changed_settings(kind, stored, wanted, place)
             return configfile.validate(kind, data[place])
 
         return self._document.change(edit)

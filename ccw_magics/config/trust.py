@@ -207,8 +207,17 @@ def content_hash(content: bytes) -> str:
 
 
 def is_trusted(digest: str) -> bool:
-    """Tell whether this user has accepted the content with this hash. `CCW_TRUST` is not asked."""
-    return (_ccw_home() / "trusted" / digest).is_file()
+    """Tell whether this user has accepted the content with this hash. `CCW_TRUST` is not asked.
+
+    Raises:
+        ConfigError: It cannot be looked up.
+    """
+    place = _ccw_home() / "trusted" / digest
+    try:
+        return place.is_file()
+    except OSError as error:
+        problem = error.strerror
+    raise ConfigError(f"whether the config is trusted cannot be read from {place.parent}: {problem}")
 
 
 def record(digest: str) -> None:

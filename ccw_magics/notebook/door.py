@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -37,11 +38,12 @@ class NotebookDoor:
 
     Args:
         shell: The kernel's IPython shell.
+        workspace: Gives the project of the kernel's current directory.
     """
 
-    def __init__(self, shell: InteractiveShell) -> None:
+    def __init__(self, shell: InteractiveShell, workspace: Callable[[], Workspace] = Workspace) -> None:
         self._shell = shell
-        self._workspace: Workspace | None = None
+        self._workspace = workspace
         self._just_shown: tuple[Reply | None, int] = (None, 0)
         if shell.display_formatter is None:
             return
@@ -52,10 +54,8 @@ class NotebookDoor:
 
     @property
     def workspace(self) -> Workspace:
-        """The project of the kernel's current directory; the same object as long as its root stays."""
-        if self._workspace is None or self._workspace.root != Workspace().root:
-            self._workspace = Workspace()
-        return self._workspace
+        """The project of the kernel's current directory."""
+        return self._workspace()
 
     def verb(self, words: list[str]) -> Any:
         """Run `%ccw ...`; a table comes back as a DataFrame, text is printed."""
@@ -106,11 +106,9 @@ class NotebookDoor:
         """Show the panel below the cell."""
         if not hasattr(self._shell, "kernel"):
             raise no_widgets()
-        from IPython.display import display
+        from ccw_magics.notebook.panels import show
 
-        from ccw_magics.notebook.panels import panel
-
-        display(panel(self.workspace))
+        show(self.workspace)
 
     def _result(self, result: object, *, is_drawn: bool = False) -> Any:
         """What a cell returns of what a verb did: a table as a DataFrame, a reply as it is; text is printed."""

@@ -32,17 +32,24 @@ _BEFORE_ALL: Final = 1000.0
 class CcwMagics(Magics):
     """The two magics. One workspace and one door serve all cells of a kernel."""
 
+    _workspace: Workspace | None = None
+
     @cached_property
     def _door(self) -> NotebookDoor:
         from ccw_magics.notebook.door import NotebookDoor
 
         assert self.shell is not None
-        return NotebookDoor(self.shell)
+        return NotebookDoor(self.shell, lambda: self.workspace)
 
     @property
     def workspace(self) -> Workspace:
-        """The project of the kernel's current directory, as the cells see it."""
-        return self._door.workspace
+        """The project of the kernel's current directory; the same object as long as its root stays."""
+        from ccw_magics.workspace import Workspace
+
+        here = Workspace()
+        if self._workspace is None or self._workspace.root != here.root:
+            self._workspace = here
+        return self._workspace
 
     # Without `no_var_expand`, `@src/*.{py,md}` turns into `@src/*.(1, 2)` once `py` and `md` are variables.
     @no_var_expand
@@ -50,7 +57,13 @@ class CcwMagics(Magics):
     def line(self, line: str) -> Any:
         """`%ccw VERB ...`; alone, it shows where things stand. `%ccw help` lists the verbs."""
         with _interrupts():
-            return self._door.verb(_words(line))
+            words = _words(line)
+            if words == ["panel"] and hasattr(self.shell, "kernel"):
+                # Not by way of the tree of verbs, whose import takes a third of the time until the panel is there.
+                from ccw_magics.notebook.panels import show
+
+                return show(self.workspace)
+            return self._door.verb(words)
 
     @no_var_expand
     @cell_magic("ccw")  # type: ignore[arg-type]  # likewise

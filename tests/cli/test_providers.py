@@ -283,7 +283,7 @@ def test_a_good_test(say: Say, monkeypatch: pytest.MonkeyPatch, store: ConfigSto
         seen.append(provider)
         return Probe(None, "perhaps", "Look.")
 
-    monkeypatch.setattr("ccw_magics.cli.providers.probe", good)
+    monkeypatch.setattr("ccw_magics.calls.probe.probe", good)
     store.add_provider({"id": "p", "type": "openai", "enabled": False})
     status, out, err = say("provider test p")
     assert (status, out) == (0, "p: perhaps\n")

@@ -339,3 +339,32 @@ def test_not_a_provider_at_all(store: ConfigStore) -> None:
         store.add_provider({"apiKey": KEY})
     assert KEY not in str(caught.value)
     assert caught.value.__context__ is None
+
+
+@pytest.mark.parametrize("odd", ["chat", "my id", "-x"])
+def test_an_id_that_none_may_newly_take_is_read_edited_and_deleted(example: ConfigStore, odd: str) -> None:
+    """CCW checks no ids: a file of its own must not be refused for one."""
+    content = data(example)
+    content["endpoints"].append({**content["endpoints"][0], "id": odd})
+    example.path.write_text(json.dumps(content), encoding="utf-8")
+    assert example.update_endpoint(odd, {"name": "new"}).id == odd
+    with pytest.raises(ConfigError, match="id"):
+        example.add_endpoint({"id": odd, "providerId": content["providers"][0]["id"]})
+    assert example.delete_endpoint(odd)
+
+
+def test_a_projects_first_change_hides_no_cache_settings_of_the_users(tmp_path: Path) -> None:
+    store = ConfigStore(tmp_path)
+    store.user.update_global_cache_settings({"maxTotalSizeMB": 7})
+    store.add_provider({"type": "openai", "name": "n"})
+    assert store.get_global_cache_settings().max_total_size_mb == 7
+    assert "globalCacheSettings" not in data(store)
+
+
+def test_cache_settings_are_changed_under_the_lock(example: ConfigStore) -> None:
+    seen = []
+    example.update_global_cache_settings(
+        lambda stored: seen.append(stored) or {"maxTotalSizeMB": 2 * stored.max_total_size_mb}
+    )
+    assert seen[0].max_total_size_mb == 100
+    assert example.get_global_cache_settings().max_total_size_mb == 200

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from ccw_magics.notebook.panels.panel import Panel
+    from ccw_magics.notebook.panels.tabs import Panel
     from ccw_magics.workspace import Workspace
 
 
@@ -26,9 +26,16 @@ def panel(workspace: Workspace | None = None) -> Panel:
     Args:
         workspace: The project; None for the one that `%ccw` works on, or else that of the current directory.
     """
-    from ccw_magics.notebook.panels.panel import Panel
+    from ccw_magics.notebook.panels.tabs import Panel
 
     return Panel(workspace or _workspace_at_hand())
+
+
+def show(workspace: Workspace) -> None:
+    """Display the panel of a project below the cell that runs."""
+    from IPython.display import display
+
+    display(panel(workspace))
 
 
 def _workspace_at_hand() -> Workspace:

@@ -4,16 +4,21 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, Final, Self
 
 import ipywidgets
 
 from ccw_magics.notebook.panels import style
 
 LABEL_WIDTH: Final = "9em"
+INDENT: Final = f"calc({LABEL_WIDTH} + 10px)"
+"""Where inputs begin, behind their labels and margins."""
 _INPUT: Final = {"width": "auto", "flex": "3 1 300px", "min_width": "0"}
 _BESIDE: Final = {"flex": "1 1 160px", "min_width": "0", "margin": "2px 0 2px 6px"}
 _ROW: Final = {"flex_flow": "row wrap", "width": "100%", "align_items": "center"}
+
+_NOTHING: Final = ""
+"""Stands for None among the choices: to ipywidgets a value of None is no selection, and shown as a blank."""
 
 
 class Field(ABC):
@@ -36,6 +41,8 @@ class Field(ABC):
         self.name = name
         self.was_edited = False
         self._hint = hint
+        self._advice = (hint, "faint")
+        self._problem = ""
         self._on_edit: Callable[[], None] | None = None
         self._is_filling = False
         self._control = control
@@ -64,8 +71,23 @@ class Field(ABC):
 
     def say(self, problem: str) -> None:
         """Show beside the input what is wrong, or its hint where nothing is."""
-        told = style.said(problem, "wrong") if problem else style.said(self._hint, "faint")
-        self._beside.value = style.live(told)
+        self._problem = problem
+        self._beside.value = style.live(style.said(problem, "wrong") if problem else style.said(*self._advice))
+
+    def advise(self, text: str, kind: str = "faint") -> None:
+        """Show something else than the hint while nothing is wrong.
+
+        Args:
+            text: What is known of the value; empty for the hint itself.
+            kind: As in `style.said`.
+        """
+        self._advice = (text, kind) if text else (self._hint, "faint")
+        self.say(self._problem)
+
+    def widen(self) -> Self:
+        """Let the input have the whole row while there is nothing to say beside it, and return the field."""
+        self._beside.layout = ipywidgets.Layout(flex="0 1 auto", min_width="0")
+        return self
 
     def on_edit(self, callback: Callable[[], None]) -> None:
         """Call back after each edit of the user's."""
@@ -119,6 +141,10 @@ class TextField(_TraitField):
         is_whole = isinstance(value, float) and value.is_integer()
         super()._put(int(value) if is_whole else value)
 
+    def type_in(self, text: str) -> None:
+        """Put a text in as if the user had typed it."""
+        self._control.value = text
+
 
 class LinesField(TextField):
     """A list of texts, one a line."""
@@ -163,33 +189,36 @@ class ChoiceField(_TraitField):
             choices: What is shown, and the value that it stands for; a value of None stands for nothing.
             hint: What stands beside it.
         """
-        self._choices = list(choices)
+        self._choices = _selectable(choices)
         control = ipywidgets.Dropdown(
-            **_described(label), options=self._choices, layout=ipywidgets.Layout(**_INPUT), value=choices[0][1]
+            **_described(label), options=self._choices, layout=ipywidgets.Layout(**_INPUT), value=self._choices[0][1]
         )
         super().__init__(name, control, hint=hint)
 
     @property
     def value(self) -> Any:
         """The chosen value."""
-        return self._control.value
+        value = self._control.value
+        return None if value == _NOTHING else value
 
     def _put(self, value: Any) -> None:
+        wanted = _NOTHING if value is None else value
         known = [choice for _, choice in self._choices]
+        if wanted == _NOTHING and _NOTHING not in known:
+            wanted = known[0]
         # What the file holds is shown, even where this list does not know it.
-        options = self._choices if value in known else [*self._choices, (str(value), value)]
+        options = self._choices if wanted in known else [*self._choices, (str(wanted), wanted)]
         if list(self._control.options) != options:
             self._control.options = options
-        self._control.value = value
+        self._control.value = wanted
 
     def offer(self, choices: Sequence[tuple[str, Any]]) -> None:
         """Replace the choices; the chosen value stays where it is among them, and is else the first."""
         chosen = self._control.value
-        self._choices = list(choices)
+        self._choices = _selectable(choices)
         self._is_filling = True
         try:
-            self._control.options = self._choices
-            self._control.value = chosen if chosen in [choice for _, choice in choices] else choices[0][1]
+            self._put(chosen if chosen in [choice for _, choice in self._choices] else self._choices[0][1])
         finally:
             self._is_filling = False
 
@@ -207,13 +236,17 @@ class FlagField(_TraitField):
             hint: What stands beside it.
         """
         self._default = default
-        layout = ipywidgets.Layout(**{**_INPUT, "margin": f"0 0 0 {LABEL_WIDTH}"})
+        layout = ipywidgets.Layout(**{**_INPUT, "margin": f"0 0 0 {INDENT}"})
         super().__init__(
             name, ipywidgets.Checkbox(description=label, indent=False, value=default, layout=layout), hint=hint
         )
 
     def _put(self, value: Any) -> None:
         self._control.value = self._default if value is None else bool(value)
+
+
+def _selectable(choices: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
+    return [(shown, _NOTHING if value is None else value) for shown, value in choices]
 
 
 def _described(label: str) -> dict[str, Any]:

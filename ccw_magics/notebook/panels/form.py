@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 import ipywidgets
 from pydantic import BaseModel
@@ -14,6 +14,9 @@ from ccw_magics.notebook.panels.fields import Field
 
 Judge = Callable[[Mapping[str, Any]], Mapping[str, str]]
 """What else is wrong with an entry than its model knows: place to words."""
+Fields = Sequence[Field] | Callable[[], Sequence[Field]]
+"""Fields, or a function that makes them once the user opens their group: most never do."""
+_STAMPS: Final = frozenset({"createdAt", "updatedAt"})
 
 
 class ChangedMeanwhile(ConfigError):
@@ -31,27 +34,25 @@ class ChangedMeanwhile(ConfigError):
 class Form:
     """Fields that make up one entry.
 
+    Args:
+        model: The entry's model.
+        groups: Fields under their headings; those under an empty heading stand open, the others are folded away.
+        judge: What else may be wrong.
+
     Attributes:
         widget: What is shown.
         base: The entry that the form was filled from; None for a new one.
     """
 
-    def __init__(self, model: type[BaseModel], groups: Sequence[tuple[str, Sequence[Field]]], judge: Judge) -> None:
-        """Lay it out.
-
-        Args:
-            model: The entry's model.
-            groups: Fields under their headings; those under an empty heading stand open, the others are folded away.
-            judge: What else may be wrong.
-        """
+    def __init__(self, model: type[BaseModel], groups: Sequence[tuple[str, Fields]], judge: Judge) -> None:
         self.base: BaseModel | None = None
         self._model = model
         self._judge = judge
-        self._fields = [field for _, fields in groups for field in fields]
-        for field in self._fields:
-            field.on_edit(self._edited)
+        self._fields: list[Field] = []
+        self._folded: dict[Field, Any] = {}
+        self._shown: Mapping[str, Any] = {}
         self._on_edit: Callable[[], None] | None = None
-        self.widget = ipywidgets.VBox([_group(title, fields) for title, fields in groups])
+        self.widget = ipywidgets.VBox([self._group(title, fields) for title, fields in groups])
 
     def on_edit(self, callback: Callable[[], None]) -> None:
         """Call back after each edit of the user's, once it has been judged."""
@@ -65,9 +66,9 @@ class Form:
             defaults: Place to value, of a new one.
         """
         self.base = entry
-        shown = _flat(entry.model_dump(by_alias=True)) if entry is not None else dict(defaults or {})
+        self._shown = _flat(entry.model_dump(by_alias=True)) if entry is not None else dict(defaults or {})
         for field in self._fields:
-            field.fill(shown.get(field.name))
+            field.fill(self._shown.get(field.name))
 
     @property
     def is_edited(self) -> bool:
@@ -93,6 +94,8 @@ class Form:
         for field in self._fields:
             told = next((words for place, words in found.items() if _is_of(place, field.name)), "")
             field.say(told if everywhere or field.was_edited else "")
+            if told and everywhere and field in self._folded:
+                self._folded[field].selected_index = 0
         return not found
 
     def changed(self, stored: BaseModel) -> dict[str, Any]:
@@ -113,12 +116,43 @@ class Form:
         """
         theirs, mine = _flat(stored.model_dump(by_alias=True)), self.changes()
         before = _flat(self.base.model_dump(by_alias=True)) if self.base is not None else {}
-        names = [field.name for field in self._fields]
-        places = [name for name in names if name in mine or theirs.get(name) != before.get(name)]
+        differing = [
+            name
+            for name in {**before, **theirs}
+            if theirs.get(name) != before.get(name) and name not in _STAMPS and not _is_split(name, theirs)
+        ]
+        places = dict.fromkeys([*mine, *differing])
         return [
             (place, _shown(theirs.get(place)), _shown(mine[place]) if place in mine else "(as theirs)")
             for place in places
         ]
+
+    def _group(self, title: str, fields: Fields) -> Any:
+        box = ipywidgets.VBox()
+        if not title:
+            self._put(box, fields() if callable(fields) else fields)
+            return box
+        folded = ipywidgets.Accordion([box], titles=[title], selected_index=None)
+        if callable(fields):
+            folded.observe(lambda _: self._open(folded, fields), "selected_index")
+        else:
+            self._put(box, fields, folded)
+        return folded
+
+    def _open(self, folded: Any, make: Callable[[], Sequence[Field]]) -> None:
+        """Make the fields of a group that is opened for the first time."""
+        (box,) = folded.children
+        if not box.children:
+            self._put(box, make(), folded)
+
+    def _put(self, box: Any, fields: Sequence[Field], folded: Any = None) -> None:
+        """Let fields be part of the form, filled as the others were."""
+        for field in fields:
+            field.fill(self._shown.get(field.name))
+            field.on_edit(self._edited)
+        self._fields += fields
+        self._folded |= dict.fromkeys(fields, folded) if folded is not None else {}
+        box.children = [field.widget for field in fields]
 
     def _edited(self) -> None:
         self.check(everywhere=False)
@@ -149,13 +183,18 @@ def patched(stored: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
     return result
 
 
-def _group(title: str, fields: Sequence[Field]) -> Any:
-    box = ipywidgets.VBox([field.widget for field in fields])
-    return ipywidgets.Accordion([box], titles=[title], selected_index=None) if title else box
-
-
 def _shown(value: Any) -> str:
+    """A value as it may be shown: of keys, their masks."""
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_shown(inner)}" for name, inner in value.items() if inner is not None)
+    if isinstance(value, list):
+        return "; ".join(map(_shown, value))
     return "" if value is None else str(value)
+
+
+def _is_split(name: str, flat: Mapping[str, Any]) -> bool:
+    """Whether a setting stands there one by one as well."""
+    return any(place.startswith(f"{name}.") for place in flat)
 
 
 def _is_of(place: str, name: str) -> bool:

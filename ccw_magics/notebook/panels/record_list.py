@@ -17,25 +17,22 @@ class RecordList:
 
     A row of widgets for each entry was rejected: 250 rows of one button take longer than the whole panel may.
 
+    Args:
+        label: What it lists, for screen readers too.
+        actions: Buttons to stand below it.
+        on_select: Called with the id of what the user selects.
+
     Attributes:
         widget: What is shown.
     """
 
     def __init__(self, label: str, actions: Sequence[Any], on_select: Callable[[str | None], None]) -> None:
-        """Make an empty one.
-
-        Args:
-            label: What it lists, for screen readers too.
-            actions: Buttons to stand below it.
-            on_select: Called with the id of what the user selects.
-        """
         self._on_select = on_select
         self._rows: list[tuple[str, str]] = []
         self._is_showing = False
-        wide = ipywidgets.Layout(width="100%")
-        self._filter = ipywidgets.Text(placeholder=f"Filter {label.lower()}", layout=wide, continuous_update=True)
+        self._filter = ipywidgets.Text(placeholder=f"Filter {label.lower()}", layout=ipywidgets.Layout(width="auto"))
         self._filter.tooltip = f"Filter {label.lower()}"
-        self._list = ipywidgets.Select(rows=_ROWS, layout=wide)
+        self._list = ipywidgets.Select(rows=_ROWS, layout=ipywidgets.Layout(width="auto"))
         self._list.tooltip = label
         self._title = ipywidgets.HTML(f"<b>{label}</b>")
         self._filter.observe(lambda _: self._show(self.selected), "value")
@@ -66,6 +63,8 @@ class RecordList:
     def _show(self, selected: str | None) -> None:
         wanted = self._filter.value.casefold()
         rows = [row for row in self._rows if wanted in f"{row[0]} {row[1]}".casefold()]
+        if rows == list(self._list.options) and selected == self.selected:
+            return
         self._is_showing = True
         try:
             with self._list.hold_sync():

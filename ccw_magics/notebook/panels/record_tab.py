@@ -15,6 +15,7 @@ from ccw_magics.notebook.panels import style
 from ccw_magics.notebook.panels.background import Background
 from ccw_magics.notebook.panels.buttons import WRAPPED, button
 from ccw_magics.notebook.panels.form import ChangedMeanwhile, Form
+from ccw_magics.notebook.panels.question import Question, side_by_side
 from ccw_magics.notebook.panels.record_list import RecordList
 from ccw_magics.workspace import Workspace
 
@@ -24,6 +25,11 @@ EntryT = TypeVar("EntryT", Provider, Endpoint)
 class RecordTab(ABC, Generic[EntryT]):
     """What the tabs of providers and endpoints share.
 
+    Args:
+        workspace: The project.
+        on_change: To be called after each change of the config.
+        form: Of one entry.
+
     Attributes:
         widget: What is shown.
     """
@@ -32,27 +38,23 @@ class RecordTab(ABC, Generic[EntryT]):
     """What an entry is called: `provider`."""
 
     def __init__(self, workspace: Workspace, on_change: Callable[[], None], form: Form) -> None:
-        """Lay it out, empty; `refresh` fills it.
-
-        Args:
-            workspace: The project.
-            on_change: To be called after each change of the config.
-            form: Of one entry.
-        """
         self._workspace = workspace
         self._on_change = on_change
         self._form = form
         self._shown: list[EntryT] | None = None
+        self._stored_in: ConfigStore | None = None
         self._status = Background()
-        self._list = RecordList(f"{self.kind.capitalize()}s", [button("Add", self.add, "plus")], self._select)
+        self._list = RecordList(
+            f"{self.kind.capitalize()}s", [button(f"New {self.kind}", self.add, "plus")], self._select
+        )
         self._where = ipywidgets.Dropdown(
             description="Kept in",
             style={"description_width": "9em"},
             options=[("this project", "project"), ("my own config, for every project", "user")],
-            layout=ipywidgets.Layout(width="auto", flex="1 1 300px"),
+            layout=ipywidgets.Layout(width="auto"),
         )
         self._title = ipywidgets.HTML()
-        self._question = ipywidgets.VBox()
+        self._question = Question()
         self._save = button("Save", self.save, "check", kind="primary")
         self._revert = button("Revert", self.revert, "undo")
         self._delete = button("Delete", self.ask_delete, "trash")
@@ -68,11 +70,11 @@ class RecordTab(ABC, Generic[EntryT]):
                 form.widget,
                 *self._below(),
                 self._buttons,
-                self._question,
+                self._question.widget,
             ],
             layout=ipywidgets.Layout(flex="3 1 420px", min_width="0", max_width="100%"),
         )
-        row = ipywidgets.HBox([self._list.widget, self._page], layout=ipywidgets.Layout(**WRAPPED))
+        row = ipywidgets.HBox([self._list.widget, self._page], layout=ipywidgets.Layout(**WRAPPED, grid_gap="4px 16px"))
         self.widget = ipywidgets.VBox([row, self._status.widget])
         self._open(None)
 
@@ -121,6 +123,9 @@ class RecordTab(ABC, Generic[EntryT]):
     def _opened(self, entry: EntryT | None) -> None:
         """Another entry is shown in the form, or a new one."""
 
+    def _refreshed(self) -> None:
+        """The entries were read anew, and are shown."""
+
     def _edited(self) -> None:
         """Something was typed."""
         self._show_buttons()
@@ -135,11 +140,11 @@ class RecordTab(ABC, Generic[EntryT]):
             self._status.fail(error)
             return
         selected = self._list.selected
-        if entries != self._shown:
-            self._shown = entries
-            self.show_rows(selected)
+        self._shown = entries
+        self.show_rows(selected)  # a row depends on more than its entry
         if not self._form.is_edited:
             self._reopen(selected)
+        self._refreshed()
 
     def show_rows(self, selected: str | None) -> None:
         """Show the list anew, with an entry selected."""
@@ -182,7 +187,7 @@ class RecordTab(ABC, Generic[EntryT]):
 
     def save(self) -> None:
         """Save what was typed, all of it or nothing."""
-        self._question.children = ()
+        self._question.drop()
         if not self._form.check():
             self._status.say("Nothing was saved: see what is said beside the fields.", "wrong")
             return
@@ -198,8 +203,8 @@ class RecordTab(ABC, Generic[EntryT]):
     def _written(self) -> EntryT:
         base: Any = self._form.base
         if base is None:
-            return self._add(self._store(self._where.value), self._form.entry())
-        return self._update(self._store_of(base), base, self._form.changed)
+            return self._add(self._home, self._form.entry())
+        return self._update(self._home, base, self._form.changed)
 
     def _saved(self, entry: EntryT) -> None:
         self._form.fill(entry)
@@ -207,17 +212,21 @@ class RecordTab(ABC, Generic[EntryT]):
         self._shown = self._entries()
         self.show_rows(entry.id)
         self._open(self.find(entry.id))
-        self._status.say(f"Saved {entry.id} in {self._store_of(entry).path}.", "right")
+        self._status.say(f"Saved {entry.id} in {self._home.path}.", "right")
 
     def _open(self, entry: EntryT | None) -> None:
-        self._question.children = ()
+        try:
+            self._stored_in = None if entry is None else self._store_of(entry)
+        except CcwError as error:
+            self._status.fail(error)
+            return
+        self._question.drop()
         self._form.fill(entry, self._defaults())
         self._where.layout.display = None if entry is None else "none"
         if entry is None:
             self._title.value = f"<b>A new {self.kind}</b>"
         else:
-            path = self._store_of(entry).path
-            self._title.value = f"{style.said(entry.id)} {style.said(f'in {path}', 'faint')}"
+            self._title.value = f"{style.said(entry.id)} {style.said(f'in {self._home.path}', 'faint')}"
         self._show_buttons()
         self._opened(entry)
 
@@ -226,6 +235,11 @@ class RecordTab(ABC, Generic[EntryT]):
         self._save.description = "Add" if is_new else "Save"
         self._save.disabled = self._revert.disabled = not (self._form.is_edited or is_new)
         self._delete.disabled = is_new
+
+    @property
+    def _home(self) -> ConfigStore:
+        """The store of the file that the form's entry stands in, or will."""
+        return self._stored_in or self._store(self._where.value)
 
     def _store(self, origin: str) -> ConfigStore:
         config = self._workspace.config
@@ -241,15 +255,17 @@ class RecordTab(ABC, Generic[EntryT]):
         """Ask before the entry is deleted, and say what goes along."""
         entry = self._form.base
         assert isinstance(entry, Provider | Endpoint)
-        along = self._along(entry)  # type: ignore[arg-type]  # the form's entry is of the tab's kind
+        try:
+            along = self._along(entry)  # type: ignore[arg-type]  # the form's entry is of the tab's kind
+        except CcwError as error:
+            self._status.fail(error)
+            return
         what = f"Delete {entry.id}" + (f", and with it {', '.join(along)}?" if along else "?")
-        yes = button("Delete it", lambda: self._really_delete(entry), "trash", kind="danger")
-        self._ask(style.said(what), [yes, button("Keep it", self._unasked)])
+        self._question.sure(what, "Delete it", lambda: self._really_delete(entry))
 
     def _really_delete(self, entry: Any) -> None:
-        self._question.children = ()
         try:
-            was_there = self._remove(self._store_of(entry), entry)
+            was_there = self._remove(self._home, entry)
         except CcwError as error:
             self._status.fail(error)
             return
@@ -263,15 +279,10 @@ class RecordTab(ABC, Generic[EntryT]):
     def _ask_whose(self, error: ChangedMeanwhile) -> None:
         """Show what somebody else has changed meanwhile beside what was typed here, and offer both."""
         stored: Any = error.stored
-        rows = "".join(
-            f"<tr><td>{style.said(place)}</td><td>{style.said(theirs)}</td><td>{style.said(mine)}</td></tr>"
-            for place, theirs, mine in self._form.against(stored)
-        )
         when = style.said(f"{stored.id} was changed meanwhile by someone else, at {stored.updated_at}.", "doubt")
-        table = f"<table><tr><th></th><th>theirs</th><th>yours</th></tr>{rows}</table>"
         mine = button("Save mine over it", lambda: self._save_over(stored), "check")
         theirs = button("Take theirs", lambda: self._take(stored), "undo")
-        self._ask(when + table, [theirs, mine])
+        self._question.ask(when + side_by_side(self._form.against(stored)), [theirs, mine])
 
     def _save_over(self, stored: EntryT) -> None:
         self._form.base = stored
@@ -282,10 +293,3 @@ class RecordTab(ABC, Generic[EntryT]):
         self._status.say("")
         self.refresh()
         self._open(self.find(stored.id))
-
-    def _ask(self, html: str, buttons: Sequence[Any]) -> None:
-        body = ipywidgets.HTML(f'<div class="ccw-notice" role="alert">{html}</div>')
-        self._question.children = (body, ipywidgets.HBox(list(buttons), layout=ipywidgets.Layout(**WRAPPED)))
-
-    def _unasked(self) -> None:
-        self._question.children = ()

@@ -19,6 +19,12 @@ class SecretInput(anywidget.AnyWidget):  # type: ignore[misc]  # ipywidgets, its
 
     A `Password`'s value is a trait: nbclient, nbconvert and JupyterLab's "Save Widget State Automatically" write it
     into the notebook. A message's content is written to the kernel's log at DEBUG; its buffers are not.
+
+    Args:
+        label: What stands before it.
+        on_typed: Called with what was typed, once the input is left.
+        shown: What the empty input shows: the mask of the key that is kept.
+        hint: What it shows under the mouse.
     """
 
     _esm = _HERE / "secret.js"
@@ -29,14 +35,6 @@ class SecretInput(anywidget.AnyWidget):  # type: ignore[misc]  # ipywidgets, its
     disabled = traitlets.Bool(default_value=False).tag(sync=True)
 
     def __init__(self, label: str, on_typed: Callable[[Secret], None], *, shown: str = "", hint: str = "") -> None:
-        """Make one.
-
-        Args:
-            label: What stands before it.
-            on_typed: Called with what was typed, once the input is left.
-            shown: What the empty input shows: the mask of the key that is kept.
-            hint: What it shows under the mouse.
-        """
         super().__init__(label=label, shown=shown, hint=hint)
         self._on_typed = on_typed
         self.on_msg(self._receive)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib
+from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
-from weakref import WeakMethod
 
 import ipywidgets
 
 from ccw_magics.errors import CcwError
 from ccw_magics.notebook.panels import style
+from ccw_magics.notebook.panels.buttons import button
 from ccw_magics.notebook.panels.frame import PanelFrame
 
 if TYPE_CHECKING:
@@ -25,6 +28,8 @@ _TEXT: Final = (
     "ccw_magics panel of {root}. If nothing else is shown here, this front end has no widgets: "
     "`%ccw provider add`, `%ccw endpoint add`, `%ccw cache` and `%ccw history` do the same."
 )
+_newest: dict[Path, Callable[..., None]] = {}
+"""What refreshes the newest panel of each project."""
 
 
 class Tab(Protocol):
@@ -37,30 +42,27 @@ class Tab(Protocol):
 
 
 class Panel:
-    """A project's config, cache and journal, to click in.
+    """A project's config, cache and journal, to click in; the first tab is built at once.
+
+    Args:
+        workspace: The project.
 
     Attributes:
         widget: The ipywidgets box.
     """
 
     def __init__(self, workspace: Workspace) -> None:
-        """Build the first tab.
-
-        Args:
-            workspace: The project.
-        """
         self._workspace = workspace
         self._tabs: dict[int, Tab] = {}
         self._notice = ipywidgets.HTML()
-        self._trust = ipywidgets.Button(description="Trust this config", icon="check")
-        self._trust.layout = ipywidgets.Layout(width="auto", display="none")
-        self._trust.on_click(lambda _: self._accept())
+        self._trust = button("Trust this config", self._accept, "check")
         self._pages = ipywidgets.Tab([ipywidgets.VBox() for _ in _TABS], titles=list(_TABS), selected_index=0)
         self._pages.observe(lambda _: self.refresh(), "selected_index")
-        self.widget = ipywidgets.VBox([PanelFrame(), self._notice, self._trust, self._pages])
+        heading = ipywidgets.HTML(f"<b>ccw_magics</b> {style.said(str(workspace.root), 'faint')}")
+        self.widget = ipywidgets.VBox([PanelFrame(), heading, self._notice, self._trust, self._pages])
         self.widget.add_class(style.CLASS)
         self.refresh()
-        _after_each_cell(self)
+        _after_each_cell(self, workspace.root)
 
     def __repr__(self) -> str:
         return f"Panel({str(self._workspace.root)!r})"
@@ -85,24 +87,28 @@ class Panel:
             ]
         self._tabs[index].refresh()
 
-    def _after_cell(self, _result: object = None) -> None:
-        """A cell may have changed anything."""
-        self.refresh()
-
     def _show_trust(self) -> None:
         """Say what the config would do that the user has not accepted, or why it cannot be read."""
-        told, is_risky = "", False
         try:
             self._workspace.config.require_trust()
         except CcwError as error:
-            told = "\n".join(filter(None, [error.message, error.hint]))
-            is_risky = _is_risky(self._workspace)
-        self._notice.value = style.live(f'<div class="ccw-notice">{style.said(told)}</div>' if told else "")
-        self._trust.layout.display = None if is_risky else "none"
+            self._notify(error)
+            self._trust.layout.display = None if _is_risky(self._workspace) else "none"
+        else:
+            self._notice.value = ""
+            self._trust.layout.display = "none"
+
+    def _notify(self, error: CcwError) -> None:
+        told = style.said("\n".join(filter(None, [error.message, error.hint])))
+        self._notice.value = f'<div class="ccw-notice" role="alert">{told}</div>'
 
     def _accept(self) -> None:
-        self._workspace.config.trust()
-        self.refresh()
+        try:
+            self._workspace.config.trust()
+        except CcwError as error:
+            self._notify(error)
+        else:
+            self.refresh()
 
 
 def _is_risky(workspace: Workspace) -> bool:
@@ -120,20 +126,23 @@ def _made(place: str, workspace: Workspace, on_change: Any) -> Tab:
     return tab
 
 
-def _after_each_cell(panel: Panel) -> None:
-    """Refresh the panel after each cell, for as long as it is shown somewhere; nothing here keeps it alive."""
+def _after_each_cell(panel: Panel, root: Path) -> None:
+    """Refresh a project's newest panel after each cell, which may have changed anything.
+
+    One for each project: ipywidgets keep each other alive, so that panels whose output is long gone would be
+    refreshed for ever. An older one that is still shown does so when it is clicked in.
+    """
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
     if shell is None:
         return
-    method = WeakMethod(panel._after_cell)  # noqa: SLF001 - this is the class's own
 
-    def refresh(result: object = None) -> None:
-        target = method()
-        if target is None:
-            shell.events.unregister("post_run_cell", refresh)
-        else:
-            target(result)
+    def refresh(_result: object = None) -> None:
+        panel.refresh()
 
+    last, _newest[root] = _newest.get(root), refresh
+    if last is not None:
+        with suppress(ValueError):  # of another shell, or unregistered by somebody else
+            shell.events.unregister("post_run_cell", last)
     shell.events.register("post_run_cell", refresh)

@@ -1,0 +1,155 @@
+"""The fields of a provider, what hangs together among them, and what is said beside them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Final
+
+from ccw_magics.config import trust
+from ccw_magics.config.credentials import Secret
+from ccw_magics.config.models import AdvancedSettings, Config, Provider
+from ccw_magics.notebook.panels.fields import ChoiceField, Field, FlagField, TextField
+from ccw_magics.notebook.panels.form import Fields
+from ccw_magics.notebook.panels.headers_field import HeadersField
+from ccw_magics.notebook.panels.key_field import KeyField
+from ccw_magics.notebook.panels.key_text import KeyPlace
+from ccw_magics.notebook.panels.keys_field import KeysField
+from ccw_magics.notebook.panels.provider_types import ProviderType, type_named
+from ccw_magics.notebook.panels.secret_field import SecretField
+from ccw_magics.notebook.panels.type_field import TypeField
+
+_SETTINGS: Final = (
+    ("timeout", "Timeout", "seconds for a whole call, all its tries included"),
+    ("connectTimeout", "Until connected", "seconds"),
+    ("firstTokenTimeout", "Until it answers", "seconds to the first sign of an answer"),
+    ("betweenTokensTimeout", "Between signs", "seconds between two signs of an answer that has begun"),
+    ("maxRetries", "Retries", "further tries after a transient failure"),
+    ("organization", "Organization", "OpenAI's"),
+    ("apiVersion", "API version", "Azure's, such as 2024-10-21"),
+    ("rpm", "Requests/minute", "held by each kernel for itself"),
+    ("tpm", "Tokens/minute", "held by each kernel for itself"),
+)
+_STRATEGIES: Final = [
+    ("the first that works — it keeps the provider's cache of your files", None),
+    ("simple-shuffle — any, by chance", "simple-shuffle"),
+    ("weighted — by chance, in proportion to the weights", "weighted"),
+    ("latency-based — the quickest to answer lately", "latency-based"),
+    ("cost-based — the one that has cost least so far", "cost-based"),
+    ("least-busy — the one with the fewest calls under way", "least-busy"),
+]
+
+
+class BaseUrlField(TextField):
+    """The base URL, with a word on what the type needs, or on where the key would go."""
+
+    def __init__(self) -> None:
+        super().__init__("apiBase", "Base URL")
+
+    def adapt(self, kind: ProviderType, going: Sequence[trust.Risk]) -> None:
+        """Say what is missing for a type, or which host the key goes to that is not the type's own.
+
+        Args:
+            kind: The type that is now chosen.
+            going: What `trust.risks` says of the provider.
+        """
+        self._control.placeholder = kind.example_base
+        if kind.must_have_base and not self.value:
+            self.advise(f"{kind.name} needs one, such as {kind.example_base}", "doubt")
+        elif going:
+            self.advise("\n".join(f"The key goes to {risk.target}: {risk.why}." for risk in going), "doubt")
+        elif kind.example_base and not self.value:
+            self.advise("empty for the type's own")
+        else:
+            self.advise("")
+
+
+class ProviderFields:
+    """All fields of a provider's form; those that are folded away are made when their group is opened.
+
+    Attributes:
+        place: To whom the keys belong that are typed.
+    """
+
+    def __init__(self) -> None:
+        self.place = KeyPlace()
+        self._type = TypeField()
+        self._key = KeyField(self.place)
+        self._base = BaseUrlField()
+        self._keys: KeysField | None = None
+        self._headers: HeadersField | None = None
+
+    def groups(self) -> list[tuple[str, Fields]]:
+        """The form's groups."""
+        first = [
+            self._type.widen(),
+            TextField("name", "Name", placeholder="for display"),
+            self._key.widen(),
+            self._base,
+            FlagField("enabled", "Enabled", default=True),
+        ]
+        return [("", first), ("Advanced settings", self._advanced), ("Several keys", self._several)]
+
+    @property
+    def pending(self) -> dict[str, Secret]:
+        """Entries of the keyring, and the keys that are to be put into them when the provider is saved."""
+        return {**self._key.pending, **(self._keys.pending if self._keys is not None else {})}
+
+    def judge(self, entry: Mapping[str, Any]) -> dict[str, str]:
+        """What is wrong with a provider than its model does not know: place to words."""
+        kind = type_named(str(entry.get("type") or ""))
+        found = {
+            "apiKey": self._key.problem,
+            "apiBase": f"{kind.name} needs one" if kind.must_have_base and not entry.get("apiBase") else "",
+        }
+        if self._keys is not None:
+            found["apiKeys"] = self._keys.problem
+        if self._headers is not None:
+            found["advancedSettings.customHeaders"] = self._headers.problem
+        return {place: words for place, words in found.items() if words}
+
+    def adapt(self, entry: Mapping[str, Any], file: str, *, is_new: bool) -> None:
+        """Let each field take notice of what the others say.
+
+        Args:
+            entry: What the form says now, nested as in the file, stored values included.
+            file: The config file that the provider stands in, or will.
+            is_new: Whether it is still to be added.
+        """
+        former, self.place.provider_type, self.place.file = self.place.provider_type, self._type.value or "", file
+        if is_new and former != self.place.provider_type:
+            self._key.propose()
+        self._key.adapt()
+        self._base.adapt(type_named(self.place.provider_type), list(_going(entry)))
+
+    def _advanced(self) -> list[Field]:
+        texts = [
+            TextField(f"advancedSettings.{name}", label, hint=hint, placeholder=_default(name))
+            for name, label, hint in _SETTINGS
+        ]
+        self._headers = HeadersField()
+        proxy = SecretField("advancedSettings.proxy", "Proxy", hint="a URL; it may hold a password")
+        return [*texts, proxy, self._headers]
+
+    def _several(self) -> list[Field]:
+        self._keys = KeysField(self.place)
+        return [self._keys, ChoiceField("routingStrategy", "They take turns", _STRATEGIES).widen()]
+
+
+def _default(name: str) -> str:
+    """What holds where the file says nothing of a setting."""
+    fields = AdvancedSettings.model_fields.values()
+    default = next(field.default for field in fields if field.alias == name)
+    return "" if default is None else str(default)
+
+
+def _going(entry: Mapping[str, Any]) -> Iterator[trust.Risk]:
+    """Where the keys of a provider go that is not its type's own place, be they references or keys themselves."""
+    from pydantic import ValidationError
+
+    try:
+        provider = Provider.model_validate({name: value for name, value in entry.items() if value is not None})
+    except ValidationError:  # which is said beside its field
+        return
+    if any(provider.secrets()):
+        judged = provider.model_copy(update={"id": "new", "api_key": Secret("${KEY}")})
+        yield from trust.risks(Config(providers=[judged]))
