@@ -11,7 +11,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
@@ -50,6 +50,12 @@ class Lab:
         environment: Further environment variables for both.
         app: `lab`, or `notebook` for Notebook 7.
         options: Further options of the command line.
+
+    Attributes:
+        directory: As given.
+        home: As given.
+        environment: Of server and kernels.
+        log_path: What server and kernels write.
     """
 
     def __init__(
@@ -63,24 +69,25 @@ class Lab:
     ) -> None:
         self._app = app
         self._options = options
-        self._directory = directory
-        self._home = home
+        self.directory = directory
+        self.home = home
         self.log_path = home / "lab.log"
         self._token = secrets.token_hex(16)
-        self._port = _free_port()
-        self._environment = {**os.environ, "HOME": str(home), **(environment or {}), "JUPYTER_TOKEN": self._token}
+        self._port = free_port()
+        own = {"HOME": str(home), "USERPROFILE": str(home), "JUPYTER_TOKEN": self._token}
+        self.environment = {**_without_keys(os.environ), **(environment or {}), **own}
 
     def __enter__(self) -> Self:
-        settings = self._home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
+        settings = self.home / ".jupyter/lab/user-settings/@jupyterlab/apputils-extension"
         settings.mkdir(parents=True, exist_ok=True)
         (settings / "notification.jupyterlab-settings").write_text(json.dumps(NO_NEWS))
         options = ["--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={self._port}", "--port-retries=0"]
         lab = [*_OPTIONS[self._app], *self._options]
         with self.log_path.open("wb") as log:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", _MODULES[self._app], *options, *lab, f"--ServerApp.root_dir={self._directory}"],
-                cwd=self._directory,
-                env=self._environment,
+                [sys.executable, "-m", _MODULES[self._app], *options, *lab, f"--ServerApp.root_dir={self.directory}"],
+                cwd=self.directory,
+                env=self.environment,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -162,22 +169,27 @@ class NotebookPage:
 
     def finish(self, index: int) -> Locator:
         """Run a cell to its end and return its output, once the kernel has nothing to do."""
+        before = self._prompt(index)
         self.run(index)
-        self.wait_prompt(index)
+        self.wait_prompt(index, unlike=before)
         return self.output(index)
 
     def interrupt(self) -> None:
         """Press the toolbar's button."""
         self.page.locator("[data-command='notebook:interrupt-kernel']").click()
 
-    def wait_prompt(self, index: int, timeout_s: float = CELL_TIMEOUT_S) -> None:
-        """Wait until a cell has its number: it was run, and is over."""
+    def wait_prompt(self, index: int, timeout_s: float = CELL_TIMEOUT_S, *, unlike: str = "") -> None:
+        """Wait until a cell has its number, another than it had: it was run, and is over."""
         self.page.wait_for_function(
-            "index => /^\\[\\d+\\]:$/.test(document.querySelectorAll('.jp-Notebook .jp-Cell')[index]"
-            ".querySelector('.jp-InputPrompt').textContent.trim())",
-            arg=index,
+            "([index, before]) => { const prompt = document.querySelectorAll('.jp-Notebook .jp-Cell')[index]"
+            ".querySelector('.jp-InputPrompt').textContent.trim();"
+            " return prompt !== before && /^\\[\\d+\\]:$/.test(prompt); }",
+            arg=[index, unlike],
             timeout=timeout_s * 1000,
         )
+
+    def _prompt(self, index: int) -> str:
+        return self.cell(index).locator(".jp-InputPrompt").inner_text().strip()
 
     def _note(self, kind: str, text: str) -> None:
         if kind == "error":
@@ -205,7 +217,14 @@ def write_notebook(path: Path, *sources: str) -> None:
     nbformat.write(nbformat.v4.new_notebook(cells=cells, metadata=metadata), path)
 
 
-def _free_port() -> int:
+def _without_keys(environment: Mapping[str, str]) -> dict[str, str]:
+    ours = ("CCW_", "JUPYTER_")
+    ends = ("_API_KEY", "_API_BASE")
+    return {name: value for name, value in environment.items() if not name.endswith(ends) and not name.startswith(ours)}
+
+
+def free_port() -> int:
+    """A port of loopback at which nobody listens."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])

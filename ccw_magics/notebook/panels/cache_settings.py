@@ -9,6 +9,7 @@ import ipywidgets
 
 from ccw_magics.config.models import DEFAULT_CACHE_DIR, GlobalCacheSettings
 from ccw_magics.errors import CcwError
+from ccw_magics.notebook.panels import style
 from ccw_magics.notebook.panels.background import Background
 from ccw_magics.notebook.panels.buttons import WRAPPED, button
 from ccw_magics.notebook.panels.fields import ChoiceField, FlagField, TextField
@@ -89,7 +90,7 @@ class CacheSettingsForm:
             self._status.fail(error)
         else:
             self.revert()
-            self._on_saved(f"Saved the settings in {store.path}.")
+            self._on_saved(f"Saved the settings in {style.place(store.path)}.")
 
     def _tell_theirs(self, error: ChangedMeanwhile) -> None:
         """Show what somebody else has set; a second Save goes over it."""

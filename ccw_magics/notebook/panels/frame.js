@@ -6,15 +6,44 @@
 // selectors match; stopping the event would be too late, since Notebook 7 takes it before it reaches the panel.
 const SUPPRESS = "data-lm-suppress-shortcuts";
 
+const FOLD = ".jupyter-widget-Collapse-header";
+
+// What ipywidgets leaves out: its folded groups know the mouse alone, and a list without a label has no name.
+function makeReachable(panel) {
+  for (const list of panel.querySelectorAll("select[title]:not([aria-label]), [title] > select:not([aria-label])")) {
+    list.setAttribute("aria-label", list.title || list.parentElement.title);
+  }
+  for (const header of panel.querySelectorAll(FOLD)) {
+    const isOpen = String(header.parentElement.classList.contains("jupyter-widget-Collapse-open"));
+    if (header.tabIndex !== 0) header.tabIndex = 0;
+    if (header.getAttribute("role") !== "button") header.setAttribute("role", "button");
+    if (header.getAttribute("aria-expanded") !== isOpen) header.setAttribute("aria-expanded", isOpen);
+  }
+}
+
 function render({ model, el }) {
+  const panelOf = () => el.closest(`.${model.get("panel_class")}`);
   const keep = (event) => {
-    const panel = el.closest(`.${model.get("panel_class")}`);
-    if (!panel?.contains(event.target)) return;
+    if (!panelOf()?.contains(event.target)) return;
     event.target.toggleAttribute(SUPPRESS, !event.ctrlKey && !event.altKey && !event.metaKey);
+    if (event.target.matches(FOLD) && (event.key === "Enter" || event.key === " ")) {
+      event.preventDefault();
+      event.target.click();
+    }
   };
   // Before anybody else: windows come first when an event is captured.
   window.addEventListener("keydown", keep, true);
-  return () => window.removeEventListener("keydown", keep, true);
+  const observer = new MutationObserver(() => panelOf() && makeReachable(panelOf()));
+  requestAnimationFrame(() => {
+    const panel = panelOf();
+    if (!panel) return;
+    makeReachable(panel);
+    observer.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] });
+  });
+  return () => {
+    window.removeEventListener("keydown", keep, true);
+    observer.disconnect();
+  };
 }
 
 export default { render };

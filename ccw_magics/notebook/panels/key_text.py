@@ -78,6 +78,11 @@ def no_keyring() -> str:
     return style.said("\n".join(filter(None, [error.message, error.hint])), "doubt")
 
 
+_READ_BY: Final = (
+    ", which you alone can read (0600)" if os.name == "posix" else ", which has its folder's access rights"
+)
+
+
 def on_typing(new_entry: str, file: str) -> str:
     """Where a key will be kept that is about to be typed, as HTML.
 
@@ -88,7 +93,7 @@ def on_typing(new_entry: str, file: str) -> str:
     if new_entry:
         return style.said(f"It will be kept in the system keyring as {new_entry}; the file names only that.", "faint")
     return style.said(
-        f"There is no keyring here, so it will be kept in {file}, which you alone can read (0600). "
+        f"There is no keyring here, so it will be kept in {file}{_READ_BY}. "
         "An environment variable keeps it out of files.",
         "doubt",
     )

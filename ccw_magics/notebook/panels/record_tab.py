@@ -212,7 +212,7 @@ class RecordTab(ABC, Generic[EntryT]):
         self._shown = self._entries()
         self.show_rows(entry.id)
         self._open(self.find(entry.id))
-        self._status.say(f"Saved {entry.id} in {self._home.path}.", "right")
+        self._status.say(f"Saved {entry.id} in {style.place(self._home.path)}.", "right")
 
     def _open(self, entry: EntryT | None) -> None:
         try:
@@ -226,7 +226,7 @@ class RecordTab(ABC, Generic[EntryT]):
         if entry is None:
             self._title.value = f"<b>A new {self.kind}</b>"
         else:
-            self._title.value = f"{style.said(entry.id)} {style.said(f'in {self._home.path}', 'faint')}"
+            self._title.value = f"{style.said(entry.id)} {style.said(f'in {style.place(self._home.path)}', 'faint')}"
         self._show_buttons()
         self._opened(entry)
 

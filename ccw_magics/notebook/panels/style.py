@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from html import escape
+from pathlib import Path
 from typing import Final
 
 CLASS: Final = "ccw-panel"
@@ -18,6 +20,12 @@ def said(text: str, kind: str = "") -> str:
     """
     body = escape(text).replace("\n", "<br>")
     return f'<span class="ccw-{kind}">{body}</span>' if kind else f"<span>{body}</span>"
+
+
+def place(path: Path) -> str:
+    """A path as people write it: `~` for the home directory."""
+    home = Path.home()
+    return f"~{os.sep}{path.relative_to(home)}" if path != home and path.is_relative_to(home) else str(path)
 
 
 def live(body: str) -> str:

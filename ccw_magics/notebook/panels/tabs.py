@@ -58,7 +58,7 @@ class Panel:
         self._trust = button("Trust this config", self._accept, "check")
         self._pages = ipywidgets.Tab([ipywidgets.VBox() for _ in _TABS], titles=list(_TABS), selected_index=0)
         self._pages.observe(lambda _: self.refresh(), "selected_index")
-        heading = ipywidgets.HTML(f"<b>ccw_magics</b> {style.said(str(workspace.root), 'faint')}")
+        heading = ipywidgets.HTML(f"<b>ccw_magics</b> {style.said(style.place(workspace.root), 'faint')}")
         self.widget = ipywidgets.VBox([PanelFrame(), heading, self._notice, self._trust, self._pages])
         self.widget.add_class(style.CLASS)
         self.refresh()
@@ -82,9 +82,8 @@ class Panel:
             return
         if index not in self._tabs:
             tab = self._tabs[index] = _made(list(_TABS.values())[index], self._workspace, self.refresh)
-            self._pages.children = [
-                tab.widget if place == index else page for place, page in enumerate(self._pages.children)
-            ]
+            # Not the pages themselves: their titles would be made anew, and the focus that is on one lost.
+            self._pages.children[index].children = (tab.widget,)
         self._tabs[index].refresh()
 
     def _show_trust(self) -> None:
