@@ -4,6 +4,8 @@
 
     CcwError                  message and hint; shown in a notebook as two lines
     ├── ConfigError           the config file cannot be read, understood, or trusted
+    │   ├── ConfigConflict    somebody else changed it meanwhile
+    │   ├── ConfigUnsure      it was written, and a power cut may undo that
     │   ├── EndpointNotFound
     │   ├── ProviderNotFound
     │   └── SecretMissing     a key is not configured, or its variable is not set
@@ -59,6 +61,14 @@ class CcwError(Exception):
 
 class ConfigError(CcwError):
     """The config file cannot be read, is not of the right shape, or is not trusted."""
+
+
+class ConfigConflict(ConfigError):
+    """What was to be changed is no longer what the caller had seen; nothing was written."""
+
+
+class ConfigUnsure(ConfigError):
+    """The config file was replaced, and whether that outlasts a power cut is not known."""
 
 
 class EndpointNotFound(ConfigError):

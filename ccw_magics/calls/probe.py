@@ -21,7 +21,7 @@ from ccw_magics.backends.litellm_params import check_headers
 from ccw_magics.calls.keys import Key, candidates
 from ccw_magics.calls.model_call import KEYLESS_TYPES, NO_KEY
 from ccw_magics.calls.model_list import BASES, ModelList, model_list
-from ccw_magics.config.credentials import Secret, is_mask, redact, references, resolve
+from ccw_magics.config.credentials import Secret, is_mask, redact, references, resolve, shown_base
 from ccw_magics.config.models import LOCAL_ID, Provider
 from ccw_magics.config.resolution import resolved
 from ccw_magics.errors import CcwError, SecretMissing
@@ -132,7 +132,7 @@ class _Test:
         self._provider = bare
         self._list: ModelList = model_list(bare)
         self._settings = bare.advanced_settings
-        self._base = _shown(provider.api_base or BASES[provider.type])
+        self._base = shown_base(provider.api_base or BASES[provider.type])
         self._hidden = [Secret(part) for part in _values(provider)]
         check_headers(ModelCall(bare.type, "", "", headers=self._settings.custom_headers))
 
@@ -272,15 +272,6 @@ def _values(provider: Provider) -> Iterator[str]:
                 yield resolve(secret, "").reveal()
             except SecretMissing:
                 continue
-
-
-def _shown(base: str) -> str:
-    """A base URL without user name and password, query or fragment; variables stay variables."""
-    scheme, mark, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
-    if not mark:
-        return base.rpartition("@")[2]
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0].partition('#')[0]}"
 
 
 async def _beginning(response: httpx.Response, limit_bytes: int) -> bytes:

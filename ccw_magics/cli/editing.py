@@ -128,6 +128,11 @@ def _value(value: Any) -> Any:
     return None if isinstance(value, str | Secret) and not value else value
 
 
+def is_terminal() -> bool:
+    """Whether somebody sits at standard input, which a process may have been started without."""
+    return sys.stdin is not None and sys.stdin.isatty()
+
+
 def confirm(what: str, *, yes: bool) -> None:
     """Go on only where the user wants it: a terminal asks, anything else needs `--yes`.
 
@@ -141,6 +146,6 @@ def confirm(what: str, *, yes: bool) -> None:
     """
     if yes:
         return
-    if not sys.stdin.isatty():
+    if not is_terminal():
         raise CcwError(f"this would {what}", hint="Nothing was changed. With --yes it is done.")
     click.confirm(f"This will {what}. Go on?", abort=True, err=True)

@@ -74,9 +74,12 @@ def endpoints(door: Door, *, user: bool) -> stats.Table:
 @user_option
 @click.pass_obj
 def default(door: Door, endpoint_id: str, *, user: bool) -> str:
-    """Make endpoint ID the one that is asked where none is named."""
-    store_of(door, user=user).set_default_endpoint(endpoint_id)
-    return f"default endpoint: {endpoint_id}"
+    """Make endpoint ID the one that is asked where none is named; an empty ID takes the default away."""
+    store_of(door, user=user).set_default_endpoint(endpoint_id or None)
+    config = door.workspace.config
+    if user and config.get_default_endpoint() != (endpoint_id or None):
+        door.note(f"In this project its own stays in force: {config.get_default_endpoint()}.")
+    return f"default endpoint: {endpoint_id or 'none'}"
 
 
 @click.group("endpoint", invoke_without_command=True)
@@ -158,12 +161,13 @@ def copy_of(stored: Endpoint, new_id: str) -> dict[str, Any]:
 def delete(door: Door, endpoint_id: str, *, yes: bool, user: bool) -> str:
     """Delete endpoint ID; a default that names it goes too."""
     store = store_of(door, user=user)
-    if find(_own(store, user=user), endpoint_id) is None:
+    before = find(_own(store, user=user), endpoint_id)
+    if before is None:
         raise _not_here(door, endpoint_id, user=user)
     was_default = store.get_default_endpoint() == endpoint_id
     what = f"delete the endpoint {endpoint_id} from {store.path}"
     confirm(f"{what}; it is the default" if was_default else what, yes=yes)
-    if not store.delete_endpoint(endpoint_id):
+    if not store.delete_endpoint(endpoint_id, expected=before):
         raise _not_here(door, endpoint_id, user=user)
     return f"deleted: {endpoint_id}"
 

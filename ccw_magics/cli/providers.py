@@ -17,6 +17,7 @@ from ccw_magics.cli.editing import (
     confirm,
     given,
     only_users,
+    origin_of,
     own_provider,
     provider_not_here,
     secret,
@@ -36,7 +37,7 @@ from ccw_magics.cli.typed_keys import (
 )
 from ccw_magics.config.credentials import Secret, is_reference
 from ccw_magics.config.lookup import find, provider_not_found
-from ccw_magics.config.models import LOCAL_ID, STANDARD_KEY_NAMES, Endpoint, Provider, RoutingStrategy
+from ccw_magics.config.models import LOCAL_ID, STANDARD_KEY_NAMES, Provider, RoutingStrategy
 from ccw_magics.errors import ProviderError
 
 if TYPE_CHECKING:
@@ -190,16 +191,16 @@ def delete(door: Door, provider_id: str, *, yes: bool, user: bool) -> str:
     """Delete provider ID, and its endpoints with it."""
     store = store_of(door, user=user)
     before = own_provider(door, provider_id, user=user)
-    of_it = [known for known in door.workspace.config.get_all_endpoints() if known.provider_id == provider_id]
-    along = [known.id for known in _along(store, of_it, user=user)]
+    of_it = [known for known in store.get_all_endpoints() if known.provider_id == provider_id]
+    along = [known.id for known in of_it if store.origin(known) == origin_of(user=user)]
     what = f"delete the provider {provider_id} from {store.path}"
     confirm(f"{what}, and with it: {', '.join(along)}" if along else what, yes=yes)
-    if not store.delete_provider(provider_id):
+    if not store.delete_provider(provider_id, expected=before, along=along):
         raise provider_not_here(door, provider_id, user=user)
     for value in before.secrets():
         tell_left_entry(door, value, None)
-    left = [known.id for known in of_it if known.id not in along]
-    if left and store.get_provider(provider_id) is None:
+    left = [known.id for known in door.workspace.config.get_all_endpoints() if known.provider_id == provider_id]
+    if left and door.workspace.config.get_provider(provider_id) is None:
         door.note(f"without a provider now: {', '.join(left)}")
     return f"deleted: {', '.join([provider_id, *along])}"
 
@@ -240,14 +241,6 @@ def _settings(options: dict[str, Any], stored: Provider | None) -> dict[str, Any
         changes["customHeaders"] = kept | {name: value for name, value in typed.items() if name and value} or None
     wanted = {name: value for name, value in {**old, **changes}.items() if value is not None}
     return wanted or None
-
-
-def _along(store: ConfigStore, endpoints: list[Endpoint], *, user: bool) -> list[Endpoint]:
-    """Those of the endpoints that stand in the same file, and so go along with their provider."""
-    if user:
-        own = {known.id for known in store.get_all_endpoints()}
-        return [known for known in endpoints if known.id in own]
-    return [known for known in endpoints if store.origin(known) == "project"]
 
 
 def _tell(door: Door, store: ConfigStore, made: Provider, key_placed: Placed, *, typed: dict[str, Any]) -> None:

@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from ccw_magics.cli.editing import is_terminal
 from ccw_magics.config import keyring, trust
 from ccw_magics.config.credentials import Secret, is_mask, is_reference, references
 from ccw_magics.config.models import STANDARD_KEY_NAMES, Config, Provider
-from ccw_magics.errors import CcwError, ConfigError
+from ccw_magics.errors import CcwError, ConfigError, ConfigUnsure
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
@@ -76,6 +77,8 @@ def placed(typed: Secret | None, *, asks: bool, in_keyring: bool, stem: str, opt
     keyring.store(entry, key)
     try:
         yield Placed(Secret(keyring.reference(entry)), is_in_line=not asks, entry=entry)
+    except ConfigUnsure:  # the file names the entry
+        raise
     except BaseException:
         with suppress(ConfigError):
             keyring.delete(entry)
@@ -118,7 +121,9 @@ def _asked() -> Secret:
 
 def _read_unseen() -> Secret:
     # A kernel puts its own function in the place of the library's, which would warn of an echo that a pipe has not.
-    is_piped = getpass.getpass.__module__ == "getpass" and not sys.stdin.isatty()
+    is_piped = getpass.getpass.__module__ == "getpass" and not is_terminal()
+    if is_piped and sys.stdin is None:
+        raise EOFError
     return Secret((sys.stdin.readline() if is_piped else getpass.getpass("API key: ")).strip())
 
 

@@ -20,6 +20,7 @@ from pydantic import BaseModel, ValidationError
 from ccw_magics.config import migration
 from ccw_magics.config.durable import PRIVATE, cause, make_folder
 from ccw_magics.config.models import STORED, Config
+from ccw_magics.config.sealed import Sealed, SealedBytes
 from ccw_magics.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -94,7 +95,7 @@ def read(path: Path) -> tuple[bytes, Signature] | None:
         return None
     try:
         with path.open("rb") as file:
-            return file.read(), Signature.of(os.fstat(file.fileno()))
+            return SealedBytes(file.read()), Signature.of(os.fstat(file.fileno()))
     except FileNotFoundError:
         return None
     except OSError as error:
@@ -128,7 +129,7 @@ def parse(content: bytes, path: Path) -> dict[str, Any]:
         problem = "not valid JSON: a number that JSON does not have, or a far too long one"
     else:
         if isinstance(data, dict):
-            return data
+            return Sealed(data)
         problem = "not a config: expected an object ({...}) at the top"
     raise ConfigError(f"{where}: {problem}", hint=_LEFT_ALONE)
 
@@ -243,9 +244,9 @@ def encode(data: dict[str, Any], path: Path | None = None) -> bytes:
         what = f"{path or 'the config'} would hold a value that JSON does not have, or is nested too deeply"
         raise ConfigError(what, hint="Nothing was written.") from None
     try:
-        return text.encode()
+        return SealedBytes(text.encode())
     except UnicodeEncodeError:  # half a surrogate pair, which JSON can spell and UTF-8 cannot
-        return (json.dumps(data, indent=2) + "\n").encode()
+        return SealedBytes((json.dumps(data, indent=2) + "\n").encode())
 
 
 @contextlib.contextmanager

@@ -163,6 +163,15 @@ def _mask_literals(text: str) -> str:
     return "".join(f"${{{part}}}" if index % 2 else (_ELLIPSIS if part else "") for index, part in enumerate(parts))
 
 
+def shown_base(base: str) -> str:
+    """What may be shown of a base URL: without user name and password, query or fragment; variables stay variables."""
+    scheme, mark, rest = base.partition("://")
+    authority, slash, path = rest.partition("/")
+    if not mark:
+        return base.rpartition("@")[2]
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0].partition('#')[0]}"
+
+
 def is_mask(text: str) -> bool:
     """Tell whether a value is what `mask` shows of a key, or a row of asterisks: nothing to store or send."""
     if _MASK.fullmatch(text):

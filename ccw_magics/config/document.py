@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from ccw_magics.config import configfile, durable, entries, migration, trust
 from ccw_magics.config.models import Config, GlobalCacheSettings
+from ccw_magics.config.sealed import seal
 from ccw_magics.errors import ConfigError
 
 _GITIGNORE = b"storage/\n"
@@ -74,7 +75,7 @@ class ConfigDocument:
         if last is not None and (last.digest, last.signature is None) == (digest, read_signature is None):
             new = Snapshot(read_signature, read_at_ns, digest, last.config)
         else:
-            data = {} if read_signature is None else migration.migrated(configfile.parse(content, self.path))
+            data = {} if read_signature is None else seal(migration.migrated(configfile.parse(content, self.path)))
             new = Snapshot(read_signature, read_at_ns, digest, configfile.shape(data, self.path))
         self._snapshot = new
         return new
@@ -94,7 +95,7 @@ class ConfigDocument:
         with configfile.locked(target):
             content, _ = configfile.read(target) or (None, None)
             found = self._start() if content is None else configfile.parse(content, self.path)
-            present = migration.migrated(found)
+            present = seal(migration.migrated(found))
             is_present = present == found  # asked before the edit, which changes lists in place
             before = configfile.shape(present, self.path)
             configfile.require_writable(found, self.path)
@@ -107,7 +108,8 @@ class ConfigDocument:
             if self._judge(after) and (not self._judge(before) or trust.is_trusted(trust.content_hash(content or b""))):
                 trust.record(trust.content_hash(new_content))
             if content is not None and not is_present:
-                back_up(target, content, migration.version_of(found) or 0)
+                version = migration.version_of(found) or 0
+                back_up(target, content, version, only_first=version == migration.VERSION)
             self._write(target, new_content)
         return result
 
@@ -140,13 +142,15 @@ def empty() -> entries.Entry:
     return {"version": migration.VERSION, "providers": [], "endpoints": [], "globalCacheSettings": settings}
 
 
-def back_up(path: Path, content: bytes, version: int) -> Path:
+def back_up(path: Path, content: bytes, version: int, *, only_first: bool = False) -> Path:
     """Keep a file's content beside it, under a name of its version; an earlier backup of other content stays.
 
     Args:
         path: The file.
         content: What it holds.
         version: The version that it is of.
+        only_first: Whether one backup of that version is enough: a program that goes on writing the earlier shape would
+            else leave a copy of its keys with each edit here.
 
     Returns:
         The backup, such as `litellm-api-config.v0.json`, which may have been there.
@@ -160,6 +164,6 @@ def back_up(path: Path, content: bytes, version: int) -> Path:
         kept = configfile.read(backup)
         if kept is None:
             durable.replace(backup, content, lock_of=path)
-        if kept is None or kept[0] == content:
+        if kept is None or only_first or kept[0] == content:
             return backup
         number += 1

@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import ConfigError, ConfigUnsure
 
 PRIVATE: Final = 0o600
 """Mode of a file that may hold keys."""
@@ -52,21 +52,21 @@ def replace(path: Path, content: bytes, *, mode: int = PRIVATE, lock_of: Path | 
         lock_of: The file whose lock is held, where it is another one: what is left behind is known by its name.
 
     Raises:
-        ConfigError: The folder cannot be written; or the file was replaced, and whether that outlasts a power cut is
-            not known.
+        ConfigError: The folder cannot be written.
+        ConfigUnsure: The file was replaced, and whether that outlasts a power cut is not known.
     """
-    what = "cannot be written"
+    what, kind = "cannot be written", ConfigError
     try:
         name = (lock_of or path).name
         _remove_leftovers(path.parent, name)
         _replace(path, content, mode, path.with_name(f".{name}.{secrets.token_hex(8)}.tmp"))
-        what = "was written, and may be the old one again after a power cut"
+        what, kind = "was written, and may be the old one again after a power cut", ConfigUnsure
         _sync_folder(path.parent)
     except OSError as error:
         problem = cause(error)
     else:
         return
-    raise ConfigError(f"{path} {what}: {problem}")
+    raise kind(f"{path} {what}: {problem}")
 
 
 def write_if_absent(path: Path, content: bytes, lock_of: Path, *, mode: int = PRIVATE) -> None:

@@ -15,6 +15,7 @@ from pydantic import BaseModel
 from ccw_magics.config import configfile
 from ccw_magics.config.credentials import REVEAL
 from ccw_magics.config.models import Endpoint, Provider
+from ccw_magics.config.sealed import Sealed
 from ccw_magics.errors import ConfigError
 
 Entry = dict[str, Any]
@@ -44,7 +45,7 @@ def canonical(model: type[BaseModel], given: Mapping[str, Any]) -> Entry:
     """
     aliases = {name: field.alias or name for name, field in model.model_fields.items()}
     aliases = {name: alias for name, alias in aliases.items() if alias not in given}
-    return {aliases.get(key, key): value for key, value in given.items()}
+    return Sealed({aliases.get(key, key): value for key, value in given.items()})
 
 
 def given_fields(model: type[BaseModel], given: BaseModel | Mapping[str, Any]) -> Entry:
@@ -62,7 +63,7 @@ def given_fields(model: type[BaseModel], given: BaseModel | Mapping[str, Any]) -
 
 def _dump(model: BaseModel) -> Entry:
     """Return the fields that were set, keys in plain text: for the file."""
-    entry: Entry = model.model_dump(by_alias=True, exclude_unset=True, context={REVEAL: True})
+    entry: Entry = Sealed(model.model_dump(by_alias=True, exclude_unset=True, context={REVEAL: True}))
     if isinstance(model, Endpoint) and "cacheStrategy" in entry:
         # CCW reads these four without defaults.
         entry["cacheStrategy"] = model.cache_strategy.model_dump(by_alias=True, context={REVEAL: True})
@@ -78,7 +79,8 @@ def new_provider(given: Provider | Mapping[str, Any], taken: Container[str]) -> 
     provider = configfile.validate(Provider, _without_none(given_fields(Provider, given)), "provider: ")
     fields = _dump(provider.with_masked_keys_from(None))
     first = {"id": "", "name": provider.type, "type": "", "apiKey": "", "enabled": True}
-    return {**first, **fields, "id": provider.id or free_provider_id(provider.type, taken), **_new_stamps()}
+    provider_id = provider.id or free_provider_id(provider.type, taken)
+    return Sealed({**first, **fields, "id": provider_id, **_new_stamps()})
 
 
 def new_endpoint(given: Endpoint | Mapping[str, Any]) -> Entry:
@@ -98,7 +100,7 @@ def _new_stamps() -> Entry:
 
 
 def _without_none(fields: Entry) -> Entry:
-    return {key: value for key, value in fields.items() if value is not None}
+    return Sealed({key: value for key, value in fields.items() if value is not None})
 
 
 def changed(model: type[EntryT], entry: Entry, given: EntryT | Mapping[str, Any]) -> Entry:
@@ -110,18 +112,19 @@ def changed(model: type[EntryT], entry: Entry, given: EntryT | Mapping[str, Any]
         ConfigError: The result is not of the right shape, or has another id.
     """
     old = canonical(model, entry)
-    changes = {key: value for key, value in given_fields(model, given).items() if key not in _STAMPS}
+    changes = Sealed({key: value for key, value in given_fields(model, given).items() if key not in _STAMPS})
     if changes.get("id", old["id"]) not in {old["id"], ""}:
         raise ConfigError(f"The id of {old['id']} cannot be changed; add a new one and delete this.")
     changes.pop("id", None)
     removed = {key for key, value in changes.items() if value is None}
-    wanted = {key: value for key, value in {**old, **changes}.items() if key not in removed}
+    wanted = Sealed({key: value for key, value in {**old, **changes}.items() if key not in removed})
     new = configfile.validate(model, wanted, f"{old['id']}: ", is_stored=True)
     if isinstance(new, Provider):
         new = new.with_masked_keys_from(configfile.validate(Provider, entry))
     fields = _dump(new)
-    merged = {key: fields[key] if key in changes else wanted[key] for key in wanted}
-    return {**merged, "updatedAt": now_iso()}
+    merged = Sealed({key: fields[key] if key in changes else wanted[key] for key in wanted})
+    merged["updatedAt"] = now_iso()
+    return merged
 
 
 def changed_settings(kind: type[BaseModel], entry: Entry, given: BaseModel | Mapping[str, Any], place: str) -> Entry:

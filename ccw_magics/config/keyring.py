@@ -18,6 +18,7 @@ from ccw_magics.errors import ConfigError, SecretMissing
 if TYPE_CHECKING:
     from ccw_magics.config.credentials import Secret
 
+_NOT_IN_NAMES: Final = re.compile(r"[^\w.-]")
 SERVICE: Final = "ccw_magics"
 """The service name under which keys stand in the keyring; the user name there is the reference's name."""
 INSTALL_HINT: Final = "%pip install keyring"
@@ -38,7 +39,7 @@ def name_in(text: str) -> str:
 
 def new_name(provider_type: str) -> str:
     """A name that no other entry has: all projects share the keyring."""
-    return f"{provider_type}-{secrets.token_hex(4)}"
+    return f"{_NOT_IN_NAMES.sub('-', provider_type)}-{secrets.token_hex(4)}"
 
 
 def is_usable() -> bool:
@@ -145,5 +146,8 @@ def _tried(work: Callable[[], Any]) -> tuple[Any, str]:
     """What the work returned, or None and the name of what it raised, whose message and frames may hold a key."""
     try:
         return work(), ""
+    except KeyboardInterrupt:
+        pass
     except Exception as error:  # noqa: BLE001 - backends raise the errors of every system's libraries
         return None, type(error).__name__
+    raise KeyboardInterrupt  # a new one: the frames of the other hold the key

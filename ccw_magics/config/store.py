@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from functools import cached_property
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,7 +16,7 @@ from ccw_magics.config.layers import USER_PATH, Origin, merged, of_the_project
 from ccw_magics.config.lookup import endpoint_not_found, find, index_of, provider_not_found, require_provider
 from ccw_magics.config.models import LOCAL_ID, Budget, Config, Endpoint, GlobalCacheSettings, Provider
 from ccw_magics.config.resolution import resolved
-from ccw_magics.errors import ConfigError, EndpointNotFound, ProviderNotFound
+from ccw_magics.errors import ConfigConflict, ConfigError, EndpointNotFound, ProviderNotFound
 
 CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
 """The file below a project's root; the name and place are CCW's."""
@@ -196,15 +196,29 @@ class ConfigStore:
 
         return self._document.change(edit)
 
-    def delete_provider(self, provider_id: str) -> bool:
-        """Delete a provider and its endpoints, and say whether there was one."""
+    def delete_provider(
+        self, provider_id: str, *, expected: Provider | None = None, along: Collection[str] | None = None
+    ) -> bool:
+        """Delete a provider and its endpoints, and say whether there was one.
+
+        Args:
+            provider_id: The provider's id.
+            expected: What somebody was shown and agreed to delete; None for whatever is there.
+            along: Ids of the endpoints that they agreed to; None for whatever there is.
+
+        Raises:
+            ConfigConflict: Provider or endpoints are others by now; nothing is deleted.
+        """
 
         def edit(data: entries.Entry, config: Config) -> None:
             index = index_of(config.providers, provider_id)
             if index is None:
                 raise provider_not_found(provider_id, config)
+            going = {item.id for item in config.endpoints if item.provider_id == provider_id}
+            _require_same(provider_id, expected, config.providers[index])
+            _require_same(f"what goes along with {provider_id}", None if along is None else set(along), going)
             del data["providers"][index]
-            _delete_endpoints(data, config, {item.id for item in config.endpoints if item.provider_id == provider_id})
+            _delete_endpoints(data, config, going)
 
         try:
             self._document.change(edit)
@@ -273,12 +287,22 @@ class ConfigStore:
 
         return self._document.change(edit)
 
-    def delete_endpoint(self, endpoint_id: str) -> bool:
-        """Delete an endpoint, and say whether there was one; a default that names it is cleared."""
+    def delete_endpoint(self, endpoint_id: str, *, expected: Endpoint | None = None) -> bool:
+        """Delete an endpoint, and say whether there was one; a default that names it is cleared.
+
+        Args:
+            endpoint_id: The endpoint's id.
+            expected: What somebody was shown and agreed to delete; None for whatever is there.
+
+        Raises:
+            ConfigConflict: It is another by now; nothing is deleted.
+        """
 
         def edit(data: entries.Entry, config: Config) -> None:
-            if index_of(config.endpoints, endpoint_id) is None:
+            stored = find(config.endpoints, endpoint_id)
+            if stored is None:
                 raise endpoint_not_found(endpoint_id, config)
+            _require_same(endpoint_id, expected, stored)
             _delete_endpoints(data, config, {endpoint_id})
 
         try:
@@ -351,15 +375,25 @@ class ConfigStore:
 
     def risks(self) -> list[trust.Risk]:
         """List what the config would do that needs the user's consent, given or not."""
-        return self._risks_of(self._document.current().config)
+        return self.judged()[0]
 
-    def trust(self) -> list[trust.Risk]:
+    def judged(self) -> tuple[list[trust.Risk], str]:
+        """What the config would do that needs the user's consent, and the digest of the content that says so."""
+        snapshot = self._document.current()
+        return self._risks_of(snapshot.config), snapshot.digest
+
+    def trust(self, *, digest: str | None = None) -> list[trust.Risk]:
         """Accept the file's present content, and return the risks accepted with it.
 
+        Args:
+            digest: Of the content whose risks somebody was shown, as `judged` gives it; None for whatever is there.
+
         Raises:
+            ConfigConflict: The content is another by now.
             ConfigError: The file cannot be read or understood, or the acceptance cannot be written down.
         """
         snapshot = self._document.current()
+        _require_same(str(self.path), digest, snapshot.digest)
         if snapshot.signature is not None:
             trust.record(snapshot.digest)
         return self._risks_of(snapshot.config)
@@ -380,6 +414,12 @@ class ConfigStore:
             trust.require_trust(self._risks_of(snapshot.config), snapshot.digest, self.path)
             self._trusted = config
         return config
+
+
+def _require_same(what: str, seen: object, found: object) -> None:
+    """Refuse to go on with what is no longer as somebody saw it; None where nobody looked."""
+    if seen is not None and seen != found:
+        raise ConfigConflict(f"{what} was changed meanwhile by someone else", hint="Nothing was done. Look again.")
 
 
 def _delete_endpoints(data: entries.Entry, config: Config, ids: set[str]) -> None:

@@ -50,11 +50,6 @@ class Preview:
         """Whether the pack is within its limit."""
         return self.size_bytes <= self.max_size_bytes
 
-    @property
-    def left_out_count(self) -> int:
-        """How often something was left out."""
-        return sum(count for _, count in self.left_out)
-
 
 def preview(root: Path, file_patterns: Sequence[str], max_size_bytes: int) -> Preview:
     """What a reference to the project root would bring in; opens at most `LOOKED_INTO_MAX` files.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from ccw_magics.calls.routing import default_endpoint_id, known_endpoints
+from ccw_magics.config.credentials import shown_base
 from ccw_magics.stats.table import Table
 
 if TYPE_CHECKING:
@@ -42,10 +43,7 @@ def endpoints(workspace: Workspace) -> Table:
     default = default_endpoint_id(config)
     rows = [
         (
-            endpoint.id,
-            endpoint.name,
-            endpoint.provider_id,
-            endpoint.model,
+            *map(_showable, (endpoint.id, endpoint.name, endpoint.provider_id, endpoint.model)),
             endpoint.id == default,
             endpoint.enabled,
             endpoint.cache_strategy.enabled,
@@ -63,11 +61,8 @@ def providers(workspace: Workspace) -> Table:
     """One row per provider: id, name, type, key (masked, or the variable's name), base URL, enabled, file."""
     rows = [
         (
-            provider.id,
-            provider.name,
-            provider.type,
-            str(provider.api_key or ""),
-            provider.api_base or "",
+            *map(_showable, (provider.id, provider.name, provider.type, str(provider.api_key or ""))),
+            _showable(shown_base(provider.api_base or "")),
             provider.enabled,
             workspace.config.origin(provider),
         )
@@ -78,6 +73,11 @@ def providers(workspace: Workspace) -> Table:
         rows,
         empty="no providers yet: `init` writes an example config",
     )
+
+
+def _showable(text: str) -> str:
+    """The text without half surrogates, which JSON can spell, and no front end can be sent."""
+    return text.encode(errors="replace").decode()
 
 
 def cache(workspace: Workspace) -> Table:

@@ -283,3 +283,15 @@ def test_the_embedded_model_is_duplicated(say: Say, store: ConfigStore, monkeypa
     monkeypatch.setattr("ccw_magics.backends.local_model.available", lambda: True)
     assert say("endpoint duplicate local mine")[0] == 0
     assert stored(store, "mine").provider_id == "local"
+
+
+def test_a_users_default_below_a_projects_says_so_and_an_empty_one_goes(say: Say, store: ConfigStore) -> None:
+    store.user.add_provider({"id": "p", "type": "openai"})
+    store.user.add_endpoint({"id": "mine", "providerId": "p"})
+    store.add_endpoint({"id": "e", "providerId": "p"})
+    store.set_default_endpoint("e")
+    status, out, err = say("endpoint default mine --user")
+    assert (status, out.strip()) == (0, "default endpoint: mine")
+    assert "its own stays in force: e" in err
+    assert say("endpoint default ''")[1].strip() == "default endpoint: none"
+    assert store.get_default_endpoint() == "mine"

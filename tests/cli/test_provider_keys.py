@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import logging
+import os
 import shlex
+import stat
 import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +20,7 @@ from fake_keyring import FakeKeyring
 
 from ccw_magics import Workspace
 from ccw_magics.cli.shell import _run
+from ccw_magics.config import keyring
 from ccw_magics.config.models import Provider
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.errors import CcwError
@@ -422,3 +426,22 @@ def _behind(trace: TracebackType | None) -> Iterator[TracebackType]:
             yield trace
         trace = trace.tb_next
     assert is_behind
+
+
+def test_a_key_stays_in_the_keyring_where_the_file_that_names_it_was_written(
+    say: Say, store: ConfigStore, package: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    provider_id = store.get_all_providers()[0].id
+    sync = os.fsync
+
+    def fails_for_folders(descriptor: int) -> None:
+        if stat.S_ISDIR(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EIO, "Input/output error")
+        sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", fails_for_folders)
+    status, _, err = say(f"provider edit {provider_id} --api-key {KEY} --keyring")
+    assert status == 1
+    assert "may be the old one again" in err
+    entry = keyring.name_in(store.get_all_providers()[0].api_key.reveal())
+    assert package.entries == {(keyring.SERVICE, entry): KEY}

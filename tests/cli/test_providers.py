@@ -346,3 +346,40 @@ def test_in_a_kernel_with_verbose_traces(project: Path) -> None:
     assert "advancedSettings.timeout" in said[2]
     assert "cannot be reached" in said[3]
     assert "words too many" in said[4]
+
+
+def test_delete_user_takes_along_and_names_the_users_own_endpoints_alone(say: Say, store: ConfigStore) -> None:
+    store.user.add_provider({"id": "mine", "type": "openai"})
+    for place in (store, store.user):
+        place.add_endpoint({"id": "e", "providerId": "mine"})
+    status, out, err = say("provider delete mine --user --yes")
+    assert (status, out.strip()) == (0, "deleted: mine, e")
+    assert "without a provider now: e" in err
+    assert [known.id for known in store.get_all_endpoints()] == ["e"]
+
+
+@pytest.mark.parametrize("line", ["provider add --type openai --ask-key", "provider delete mine"])
+def test_without_standard_input_nobody_is_asked(
+    say: Say, store: ConfigStore, monkeypatch: pytest.MonkeyPatch, line: str
+) -> None:
+    store.add_provider({"id": "mine", "type": "openai"})
+    monkeypatch.setattr("sys.stdin", None)
+    status, _, err = say(line)
+    assert status == 1
+    assert "Traceback" not in err
+    assert [known.id for known in store.get_all_providers()] == ["mine"]
+
+
+def test_a_base_urls_password_is_not_shown(say: Say, store: ConfigStore) -> None:
+    store.add_provider(
+        {"type": "custom", "name": "n", "apiBase": "https://user:hunter2secretpw@host/v1?k=hunter2secretpw"}
+    )
+    _, out, _ = say("providers")
+    assert "https://host/v1" in out
+    assert "hunter2" not in out
+
+
+def test_half_a_character_in_a_name_is_no_error(say: Say, store: ConfigStore) -> None:
+    store.add_provider({"id": "p", "type": "openai", "name": "a\ud800b"})
+    status, out, _ = say("providers")
+    assert (status, "a?b" in out) == (0, True)

@@ -181,3 +181,19 @@ def test_the_real_package(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         real.core._keyring_backend = before
         backend.KeyringBackend._classes.discard(Memory)
+
+
+def test_a_name_has_no_white_space_whatever_the_type() -> None:
+    assert keyring.name_in(keyring.reference(keyring.new_name("foo bar/é"))).startswith("foo-bar-é-")
+
+
+def test_an_interrupt_brings_no_frame_of_the_backend_along(
+    package: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(_service: str, _name: str, password: str) -> None:
+        raise KeyboardInterrupt(len(password))
+
+    monkeypatch.setattr(sys.modules["keyring"], "set_password", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        keyring.store("one", Secret(KEY))
+    assert_discreet(caught.value)

@@ -132,6 +132,16 @@ def test_an_earlier_backup_of_other_content_stays(store: ConfigStore) -> None:
     assert backups(store) == dict(zip(names, contents, strict=True))
 
 
+def test_one_backup_is_enough_of_what_another_program_goes_on_writing(store: ConfigStore) -> None:
+    """CCW's form writes `rpm: 0` each time: six edits in turn are not six copies of the keys."""
+    provider = {"id": "p", "type": "openai", "advancedSettings": {"rpm": 0}}
+    first = put(store, {"version": 1, "providers": [provider]})
+    for place in range(3):
+        store.update_budget({"per_day_usd": place})
+        put(store, {"version": 1, "providers": [provider], "place": place})
+    assert backups(store) == {"litellm-api-config.v1.json": first}
+
+
 @pytest.mark.parametrize("edit", [
     pytest.param(lambda store: store.update_provider("none", {"name": "n"}), id="of nothing"),
     pytest.param(lambda store: store.set_default_endpoint("none"), id="default"),

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import stat
+import traceback
 from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
@@ -16,7 +18,7 @@ from ccw_magics.config import configfile
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import AdvancedSettings, Config, Endpoint, GlobalCacheSettings, Provider
 from ccw_magics.config.store import ConfigStore
-from ccw_magics.errors import ConfigError, EndpointNotFound, ProviderNotFound, SecretMissing
+from ccw_magics.errors import ConfigConflict, ConfigError, EndpointNotFound, ProviderNotFound, SecretMissing
 
 KEY = "sk-canary-0123456789abcdef"
 EXAMPLE = """{"version": 1,
@@ -368,3 +370,66 @@ def test_cache_settings_are_changed_under_the_lock(example: ConfigStore) -> None
     )
     assert seen[0].max_total_size_mb == 100
     assert example.get_global_cache_settings().max_total_size_mb == 200
+
+
+def test_what_was_agreed_to_be_deleted_is_compared_under_the_lock(example: ConfigStore) -> None:
+    (provider,), (endpoint,) = example.get_all_providers(), example.get_all_endpoints()
+    example.update_provider(provider.id, {"name": "another"})
+    with pytest.raises(ConfigConflict, match="changed meanwhile"):
+        example.delete_provider(provider.id, expected=provider)
+    example.add_endpoint({"id": "new-one", "providerId": provider.id})
+    with pytest.raises(ConfigConflict, match="goes along"):
+        example.delete_provider(provider.id, along=[endpoint.id])
+    example.update_endpoint(endpoint.id, {"model": "other"})
+    with pytest.raises(ConfigConflict):
+        example.delete_endpoint(endpoint.id, expected=endpoint)
+    assert len(example.get_all_endpoints()) == 2
+    now = example.get_provider(provider.id)
+    assert example.delete_provider(provider.id, expected=now, along=["new-one", endpoint.id])
+
+
+def test_only_the_content_that_was_shown_is_trusted(example: ConfigStore) -> None:
+    (provider,) = example.get_all_providers()
+    content = data(example)
+    content["providers"][0]["apiBase"] = "https://known-proxy.example/v1"
+    example.path.write_text(json.dumps(content), encoding="utf-8")
+    risks, digest = example.judged()
+    assert [risk.target for risk in risks] == ["known-proxy.example"]
+    content["providers"][0] |= {"apiKey": "${AWS_SECRET_ACCESS_KEY}", "apiBase": "https://evil.example/v1"}
+    example.path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ConfigConflict):
+        example.trust(digest=digest)
+    with pytest.raises(ConfigError, match="not trusted"):
+        example.require_trust()
+    example.trust(digest=example.judged()[1])
+    assert example.require_trust().providers[0].id == provider.id
+
+
+def _raises(_stored: object) -> dict[str, object]:
+    raise ZeroDivisionError
+
+
+@pytest.mark.parametrize(
+    "fails",
+    [
+        pytest.param(lambda store, _: store.update_provider("q", _raises), id="a function"),
+        pytest.param(lambda store, _: store.update_provider("q", {"enabled": "perhaps"}), id="a value"),
+        pytest.param(lambda store, _: store.add_provider({"type": ""}), id="a new one"),
+        pytest.param(lambda store, patch: (_full(patch), store.update_provider("q", {"name": "n"})), id="a full disk"),
+    ],
+)
+def test_no_frame_tells_the_keys_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fails: Any) -> None:
+    store = ConfigStore(tmp_path)
+    store.add_provider({"id": "q", "type": "openai", "apiKey": KEY, "advancedSettings": {"customHeaders": {"X": KEY}}})
+    with pytest.raises((ZeroDivisionError, ConfigError)) as caught:
+        fails(store, monkeypatch)
+    shown = "".join(traceback.TracebackException.from_exception(caught.value, capture_locals=True).format())
+    assert "updated" in shown or "edit" in shown
+    assert KEY not in shown
+
+
+def _full(patch: pytest.MonkeyPatch) -> None:
+    def fsync(_descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    patch.setattr(os, "fsync", fsync)
