@@ -38,6 +38,7 @@ _SHORTEST_REDACTED = 4  # a header value such as "1" would otherwise eat every 1
 _VARIABLE = re.compile(r"\$\{([^${}\s]*)\}")
 _SCHEME_WORDS = frozenset({"", "bearer", "basic", "token", "key", "apikey", "api-key"})
 _MASK = re.compile(r"(?:.{3})?…(?:.{3})?|[*•]{3,}", re.DOTALL)
+_NO_PORT = re.compile(r":(?!\d*$)[^\]@]*$")  # behind a host's colon: the half of a password that has a slash in it
 _ESCAPE = re.compile(r"(%[0-9A-Fa-f]{2}|\\u[0-9A-Fa-f]{4})")
 _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
@@ -166,10 +167,13 @@ def _mask_literals(text: str) -> str:
 def shown_base(base: str) -> str:
     """What may be shown of a base URL: without user name and password, query or fragment; variables stay variables."""
     scheme, mark, rest = base.partition("://")
-    authority, slash, path = rest.partition("/")
     if not mark:
         return base.rpartition("@")[2]
-    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path.partition('?')[0].partition('#')[0]}"
+    place = rest.partition("?")[0].partition("#")[0]
+    if _NO_PORT.search(place.partition("/")[0]):
+        place = place.rpartition("@")[2]
+    authority, slash, path = place.partition("/")
+    return f"{scheme}{mark}{authority.rpartition('@')[2]}{slash}{path}"
 
 
 def is_mask(text: str) -> bool:

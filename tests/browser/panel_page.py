@@ -116,6 +116,7 @@ class PanelPage(NotebookPage):
         self.choose("Endpoints")
         self.field("Id").fill(endpoint)
         self.pick("Provider", provider)
+        self.button("List its models").click()
         self.says(re.compile(f"models served by {provider}"))
         offered = self.field("Model").evaluate("input => [...input.list.options].map(option => option.value)")
         assert model in offered

@@ -14,7 +14,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pydantic import BaseModel
 
-from ccw_magics.config.credentials import REVEAL, Secret, is_mask, is_reference, mask, redact, references, resolve
+from ccw_magics.config.credentials import (
+    REVEAL,
+    Secret,
+    is_mask,
+    is_reference,
+    mask,
+    redact,
+    references,
+    resolve,
+    shown_base,
+)
 from ccw_magics.errors import SecretMissing
 
 KEY = "sk-canary-0123456789abcdef"
@@ -240,3 +250,20 @@ def test_masks_do_not_complete_a_key_with_their_surroundings(key: str, text: str
 
 def test_redact_without_secrets_is_the_text() -> None:
     assert redact("text", []) == redact("text", [Secret("")]) == "text"
+
+
+@pytest.mark.parametrize(
+    ("base", "shown"),
+    [
+        ("https://host/v1", "https://host/v1"),
+        ("https://user:hunter2@host:8080/v1?k=hunter2#hunter2", "https://host:8080/v1"),
+        ("https://user:hun/ter2@host/v1", "https://host/v1"),
+        ("https://host:8080/@v1", "https://host:8080/@v1"),
+        ("http://[::1]:8080/v1", "http://[::1]:8080/v1"),
+        ("http://[::1]/v1", "http://[::1]/v1"),
+        ("https://${NAME}.example/v1", "https://${NAME}.example/v1"),
+        ("user:hunter2@host", "host"),
+    ],
+)
+def test_what_is_shown_of_a_base_url(base: str, shown: str) -> None:
+    assert shown_base(base) == shown

@@ -101,8 +101,6 @@ class EndpointFields:
         if self.provider.value != self._last_provider:
             self._last_provider = self.provider.value
             self._model.forget()
-            if self._last_provider:
-                self._model.ask()
 
     def look_up(self, provider_type: str | None) -> None:
         """Say what is known of the model, where there is a provider."""
@@ -114,8 +112,11 @@ class EndpointFields:
         self._fallback.advise(f"there is no endpoint {', '.join(missing)} yet" if missing else "", "doubt")
 
     def _limit_kb(self) -> int | None:
-        text = str(self._limit.value or "")
-        return int(text) if text.isdecimal() and int(text) else None
+        try:
+            limit_kb = int(self._limit.value or 0)
+        except ValueError:  # no number, or one of thousands of digits
+            return None
+        return limit_kb if limit_kb > 0 else None
 
 
 def _call_fields() -> list[Field]:

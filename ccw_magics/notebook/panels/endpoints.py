@@ -190,19 +190,23 @@ class EndpointsTab(RecordTab[Endpoint]):
 
     def _provider(self) -> Provider | None:
         """The provider that the form names."""
-        wanted = self._fields.provider.value
-        known = find(self._config().providers, wanted) if wanted else None
-        return embedded_route().provider if known is None and wanted == LOCAL_ID else known
+        return _known_provider(self._config(), self._fields.provider.value)
 
     def _trusted_provider(self) -> Provider:
         """Likewise, once the config is trusted: what it is asked goes out with the key."""
-        config = self._workspace.config.require_trust()
-        if not self._fields.provider.value:
+        config, wanted = self._workspace.config.require_trust(), self._fields.provider.value
+        if not wanted:
             raise ConfigError("choose a provider first")
-        provider = self._provider()
+        provider = _known_provider(config, wanted)
         if provider is None:
-            raise provider_not_found(self._fields.provider.value, config)
+            raise provider_not_found(wanted, config)
         return provider
+
+
+def _known_provider(config: Config, provider_id: str | None) -> Provider | None:
+    """The provider of a config that an id names; the embedded model's too, which need not be in it."""
+    known = find(config.providers, provider_id) if provider_id else None
+    return embedded_route().provider if known is None and provider_id == LOCAL_ID else known
 
 
 def _free_id(endpoint_id: str, taken: set[str]) -> str:

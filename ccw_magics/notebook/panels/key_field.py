@@ -40,6 +40,10 @@ class KeyField(Field):
         """See `KeySource.problem`."""
         return self._source.problem
 
+    def keep_in_file(self) -> None:
+        """See `KeySource.keep_in_file`."""
+        self._source.keep_in_file()
+
     def propose(self) -> None:
         """Offer what the type that is now chosen usually needs, unless the user has said something else."""
         if not self.was_edited:

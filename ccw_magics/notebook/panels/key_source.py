@@ -26,15 +26,24 @@ _KEPT: Final = "kept"
 _VARIABLE: Final = re.compile(r"\$\{([A-Za-z_][A-Za-z0-9_]*)\}")
 _WIDE: Final = {"width": "auto", "min_width": "0"}
 _TAKEN_OUT: Final = (
-    "That was not the name of a variable, so it was taken out again. "
+    "That does not look like a name, so it was taken out again. "
     "If it was a key: choose “typed here”, which shows it to nobody."
 )
 
 
 class _NameInput(ipywidgets.Combobox):  # type: ignore[misc]  # ipywidgets carries no annotations
-    """A `Combobox` that does not repeat to the front ends what was typed: it may be a key, in the wrong place."""
+    """A `Combobox` that does not repeat to the front ends what was typed: it may be a key, in the wrong place.
+
+    Args:
+        may_be_name: Whether what was typed may be, or become, a name.
+        traits: As a `Combobox` takes them.
+    """
 
     value = traitlets.CUnicode("").tag(sync=True, echo_update=False)
+
+    def __init__(self, may_be_name: Callable[[str], bool], **traits: Any) -> None:
+        super().__init__(layout=ipywidgets.Layout(**_WIDE), **traits)
+        self.may_be_name = may_be_name
 
 
 class KeySource:
@@ -62,9 +71,12 @@ class KeySource:
             description="Key", options=_CHOICES, layout=ipywidgets.Layout(**_WIDE), **described
         )
         self._variable = _NameInput(
-            description="Variable", placeholder="NAME_API_KEY", layout=ipywidgets.Layout(**_WIDE), **described
+            lambda typed: key_text.may_be_name(key_text.variable_name(typed)),
+            description="Variable",
+            placeholder="NAME_API_KEY",
+            **described,
         )
-        self._entry = ipywidgets.Text(description="Entry", layout=ipywidgets.Layout(**_WIDE), **described)
+        self._entry = _NameInput(lambda typed: key_text.may_be_entry(typed.strip()), description="Entry", **described)
         self._secret = SecretInput("Key itself", self._typed)
         self._note = ipywidgets.HTML(layout=ipywidgets.Layout(margin=f"0 0 0 {INDENT}", min_width="0"))
         self.widget = ipywidgets.VBox(
@@ -73,7 +85,7 @@ class KeySource:
         )
         self._chosen.observe(self._was_chosen, "value")
         self._variable.observe(self._named, "value")
-        self._entry.observe(self._edited, "value")
+        self._entry.observe(self._named, "value")
 
     @property
     def value(self) -> str | Secret:
@@ -107,7 +119,18 @@ class KeySource:
                 return "name the entry, without white space"
             case "typed" if self._key is None:
                 return "type the key, or choose another source"
+            case "typed" if self._new_entry and not self.pending:
+                return f"{self._new_entry!r} cannot name an entry of the keyring: choose the source again"
         return ""
+
+    def keep_in_file(self) -> None:
+        """Have the file itself hold the key that was typed, which the keyring does not take."""
+        if not self.pending:
+            return
+        self._is_filling = True
+        self._chosen.value, self._new_entry = "typed", ""
+        self._is_filling = False
+        self._edited()
 
     def fill(self, value: str | Secret, *, suggestion: str) -> None:
         """Show where a key comes from; this is no edit.
@@ -157,7 +180,7 @@ class KeySource:
 
     def _told(self, chosen: str) -> str:
         match chosen:
-            case "variable" if self._was_taken_out:
+            case "variable" | "entry" if self._was_taken_out:
                 return style.said(_TAKEN_OUT, "wrong")
             case "variable":
                 return key_text.on_variable(key_text.variable_name(self._variable.value))
@@ -173,8 +196,7 @@ class KeySource:
     def _was_chosen(self, _change: object) -> None:
         if self._is_filling:
             return
-        self._key = None
-        self._new_entry = ""
+        self._key, self._new_entry, self._was_taken_out = None, "", False
         if self._chosen.value == "typed" and keyring.is_usable():
             self._new_entry = keyring.new_name(self._place.provider_type or "key")
         if self._chosen.value == "variable" and not self._variable.value:
@@ -182,15 +204,16 @@ class KeySource:
             return
         self._edited()
 
-    def _named(self, _change: object) -> None:
+    def _named(self, change: Any) -> None:
         if self._is_filling:
             return
-        if not key_text.may_be_name(key_text.variable_name(self._variable.value)):
+        typed: _NameInput = change["owner"]
+        if not typed.may_be_name(typed.value):
             self._is_filling = True
-            self._variable.value = ""
+            typed.value = ""
             self._is_filling = False
             self._was_taken_out = True
-        elif self._variable.value:
+        elif typed.value:
             self._was_taken_out = False
         self._edited()
 

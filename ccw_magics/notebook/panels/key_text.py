@@ -15,7 +15,9 @@ _NAME: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 _OF_A_KEY: Final = re.compile(r"[A-Z][A-Z0-9_]*_(KEY|TOKEN|PAT)")
 _LONGEST_NAME: Final = 64
 _SHORTEST_KEY: Final = 16
-"""Characters: keys are longer, and few names of variables with digits in them are."""
+"""Characters: keys are longer, and names that are have their words apart."""
+_LONGEST_MIXED: Final = 8
+"""Characters of a word that mixes letters, digits and cases, such as those at the end of `keyring.new_name`."""
 
 
 @dataclass
@@ -39,14 +41,29 @@ def variable_name(typed: str) -> str:
 def may_be_name(name: str) -> bool:
     """Whether this may be, or become, the name of a variable, and is not rather a key.
 
-    Keys mix letters and digits: `gsk_…`, `AIza…`, or 32 digits in hexadecimal would pass as names otherwise.
+    A long name has capitals and underscores: `gsk_…`, `hf_…`, or 32 digits in hexadecimal would pass otherwise.
     """
     if not name or name in os.environ:
         return True
     if not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
         return False
-    has_digits, is_upper = any(character.isdigit() for character in name), name == name.upper()
-    return len(name) < _SHORTEST_KEY or not has_digits or (is_upper and "_" in name)
+    return len(name) < _SHORTEST_KEY or (name.isupper() and "_" in name)
+
+
+def may_be_entry(name: str) -> bool:
+    """Whether this may be, or become, the name of an entry in the keyring, and is not rather a key.
+
+    A long name is made of words and of short numbers; in a key there is a long run of anything.
+    """
+    if len(name) < _SHORTEST_KEY:
+        return True
+    is_one = len(name) <= _LONGEST_NAME and not any(map(str.isspace, name))
+    return is_one and all(map(_is_word, re.split(r"[\W_]+", name)))
+
+
+def _is_word(text: str) -> bool:
+    is_in_one_case = text.isalpha() and (text.isupper() or text[1:].islower())
+    return len(text) <= _LONGEST_MIXED or (is_in_one_case and len(text) < _SHORTEST_KEY)
 
 
 def suggested_names(first: str) -> list[str]:
@@ -87,14 +104,14 @@ def on_typing(new_entry: str, file: str) -> str:
     """Where a key will be kept that is about to be typed, as HTML.
 
     Args:
-        new_entry: The name of its entry in the keyring; empty where there is no keyring.
+        new_entry: The name of its entry in the keyring; empty where no keyring is to hold it.
         file: The config file.
     """
     if new_entry:
         return style.said(f"It will be kept in the system keyring as {new_entry}; the file names only that.", "faint")
+    why = "The keyring does not take it" if keyring.is_usable() else "There is no keyring here"
     return style.said(
-        f"There is no keyring here, so it will be kept in {file}{_READ_BY}. "
-        "An environment variable keeps it out of files.",
+        f"{why}, so it will be kept in {file}{_READ_BY}. An environment variable keeps it out of files.",
         "doubt",
     )
 

@@ -8,12 +8,14 @@ from contextlib import contextmanager, suppress
 from ccw_magics.config import keyring
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import Provider
-from ccw_magics.errors import CcwError
+from ccw_magics.errors import CcwError, ConfigUnsure
 
 
 @contextmanager
 def deposited(keys: Mapping[str, Secret]) -> Iterator[None]:
     """Put keys into the keyring; where the block fails, it is afterwards as it was before.
+
+    Where the block raises `ConfigUnsure`, the file names the entries already, and so they stay.
 
     Args:
         keys: Entry to key.
@@ -27,6 +29,8 @@ def deposited(keys: Mapping[str, Secret]) -> Iterator[None]:
             before[name] = _present(name)
             keyring.store(name, key)
         yield
+    except ConfigUnsure:
+        raise
     except BaseException:
         for name, old in before.items():
             with suppress(CcwError):  # what failed first is what the user must see

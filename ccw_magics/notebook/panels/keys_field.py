@@ -16,15 +16,17 @@ from ccw_magics.notebook.panels.key_text import KeyPlace
 from ccw_magics.notebook.panels.provider_types import type_named
 
 _ROWS: Final = 4
+_NO_KEY: Final = "say where the key comes from"
 _WIDE: Final = {"width": "auto", "min_width": "0"}
 
 
 @dataclass
 class _Entry:
-    """One key as it is being edited: the file's fields, and what is on its way into the keyring."""
+    """One key as it is being edited: the file's fields, what is on its way into the keyring, and what is amiss."""
 
     fields: dict[str, Any]
     pending: dict[str, Secret] = field(default_factory=dict)
+    problem: str = ""
 
     @property
     def row(self) -> str:
@@ -85,17 +87,27 @@ class KeysField(Field):
 
     @property
     def problem(self) -> str:
-        """The first key that something is missing of, in words."""
+        """What is missing of the first key that was added or edited and lacks something, in words."""
         for entry in self._entries:
-            if not entry.fields.get("key"):
-                return f"{entry.fields.get('label') or entry.fields['id']} has no key: say where it comes from"
+            if entry.problem:
+                return f"{entry.fields.get('label') or entry.fields['id']}: {entry.problem}"
         return ""
+
+    def keep_in_file(self) -> None:
+        """Have the file itself hold the keys that were typed, which the keyring does not take."""
+        waiting = [entry for entry in self._entries if entry.pending]
+        for entry in waiting:
+            (entry.fields["key"],) = entry.pending.values()
+            entry.pending = {}
+        if waiting:
+            self._show(self._list.value)
+            self._edited()
 
     def add(self) -> None:
         """Begin another key."""
         taken = {entry.fields["id"] for entry in self._entries}
         number = next(number for number in range(2, len(taken) + 3) if f"key-{number}" not in taken)
-        self._entries.append(_Entry({"id": f"key-{number}", "key": "", "weight": 1, "enabled": True}))
+        self._entries.append(_Entry({"id": f"key-{number}", "key": "", "weight": 1, "enabled": True}, problem=_NO_KEY))
         self._show(len(self._entries) - 1)
         self._edited()
 
@@ -145,6 +157,8 @@ class KeysField(Field):
         entry, key = self._entries[index], self._source.value
         is_same = key == entry.fields["key"]
         entry.pending = self._source.pending or (entry.pending if is_same else {})
+        if not is_same:
+            entry.problem = self._source.problem or ("" if key else _NO_KEY)
         typed = self._weight.value.strip()
         changes = {
             "key": key,

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import Future
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import ipywidgets
 
@@ -28,7 +28,8 @@ PAUSE_S: Final = 0.4
 class ModelField(SuggestField):
     """A model's name, with suggestions, its context window and its price.
 
-    Its provider is asked for its models when the user asks for it, never by itself: that sends the key.
+    Its provider is asked for its models when the user asks for it, never by itself: that sends the key. Until then,
+    those are suggested that it was last found to serve, or else those that are known of its type.
 
     Args:
         name: Its place in the entry.
@@ -41,6 +42,8 @@ class ModelField(SuggestField):
         self._provider = provider
         self._facts_of: tuple[str, str] | None = None
         self._facts: Future[None] | None = None
+        self._known_of: str | None = None
+        self._known: Future[None] | None = None
         self._status = Background()
         self._ask = button("List its models", self.ask, "list")
         self._ask.layout.margin = f"2px 8px 2px {INDENT}"
@@ -60,6 +63,7 @@ class ModelField(SuggestField):
 
     def forget(self) -> None:
         """Another provider is meant: what was suggested is not its, but what it was last found to serve."""
+        self._known_of = None
         self._status.stop()
         self._status.say("")
         try:
@@ -70,9 +74,14 @@ class ModelField(SuggestField):
     def look_up(self, provider_type: str | None) -> None:
         """Show beside the input what is known of the model, once typing pauses; nothing where nothing is known.
 
+        Where no model is suggested yet, those are that are known of the type; nobody is asked for either.
+
         Args:
             provider_type: The provider's; None where there is none.
         """
+        is_another, self._known_of = provider_type != self._known_of, provider_type
+        if provider_type and is_another and not self._control.options:
+            self._known = self._submit(self._suggest_known(provider_type))
         wanted = (provider_type, str(self.value)) if provider_type and self.value else None
         if wanted == self._facts_of:
             return
@@ -80,7 +89,26 @@ class ModelField(SuggestField):
         if self._facts is not None:
             self._facts.cancel()
         self.advise("")
-        self._facts = worker.submit(self._looked_up(*wanted)) if wanted else None
+        self._facts = self._submit(self._looked_up(*wanted)) if wanted else None
+
+    def _submit(self, work: Coroutine[Any, Any, None]) -> Future[None]:
+        future = worker.submit(work)
+        future.add_done_callback(self._tell_failure)
+        return future
+
+    def _tell_failure(self, future: Future[None]) -> None:
+        """Nobody waits for what is looked up, so that nobody else would say that it failed."""
+        error = None if future.cancelled() else future.exception()
+        if error is not None:
+            why = error.message if isinstance(error, CcwError) else type(error).__name__
+            self.advise(f"what is known of it could not be looked up: {why}", "doubt")
+
+    async def _suggest_known(self, provider_type: str) -> None:
+        from ccw_magics.calls.model_facts import known_models
+
+        known = await known_models(provider_type)
+        if self._known_of == provider_type and not self._control.options:
+            self.suggest(known)
 
     async def _looked_up(self, provider_type: str, model: str) -> None:
         from ccw_magics.calls.model_facts import model_facts

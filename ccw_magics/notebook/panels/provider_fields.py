@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
+import traitlets
+from ipywidgets import Text
+
 from ccw_magics.config import trust
-from ccw_magics.config.credentials import Secret
+from ccw_magics.config.credentials import Secret, shown_base
 from ccw_magics.config.models import AdvancedSettings, Config, Provider
-from ccw_magics.notebook.panels.fields import ChoiceField, Field, FlagField, TextField
+from ccw_magics.notebook.panels.fields import LABEL_WIDTH, ChoiceField, Field, FlagField, TextField
 from ccw_magics.notebook.panels.form import Fields
 from ccw_magics.notebook.panels.headers_field import HeadersField
 from ccw_magics.notebook.panels.key_field import KeyField
@@ -39,11 +43,71 @@ _STRATEGIES: Final = [
 ]
 
 
-class BaseUrlField(TextField):
-    """The base URL, with a word on what the type needs, or on where the key would go."""
+_SCHEME: Final = re.compile(r"\A(?:[^/?#]*://)?")
+_WITH_USER: Final = re.compile(r"((?:[^/?#]*://)?)([^/?#]*@)(.*)", re.DOTALL)
+"""A URL up to the name of its user, that name with its password, and the rest."""
+
+
+class _Unrepeated(Text):  # type: ignore[misc]  # ipywidgets carries no annotations
+    """A `Text` that does not repeat to the front ends what was typed."""
+
+    value = traitlets.CUnicode("").tag(sync=True, echo_update=False)
+
+
+class BaseUrlField(Field):
+    """The base URL, with a word on what the type needs, or on where the key would go.
+
+    Of one that is stored, user name, password and query are not shown, and stay there unless it is edited. Of one that
+    is typed, user name and password vanish from the input, and are part of the value.
+    """
 
     def __init__(self) -> None:
-        super().__init__("apiBase", "Base URL")
+        self._stored = ""
+        self._user = ""
+        control = _Unrepeated(
+            description="Base URL",
+            style={"description_width": LABEL_WIDTH},
+            layout={"width": "auto", "flex": "3 1 300px", "min_width": "0"},
+        )
+        super().__init__("apiBase", control)
+        control.observe(self._edited, "value")
+
+    @property
+    def value(self) -> str | None:
+        """What was typed, what is not shown of it included; what is stored where nothing else was."""
+        text = self._control.value.strip()
+        if not self._user and text == shown_base(self._stored):
+            return self._stored or None
+        return _SCHEME.sub(lambda scheme: scheme[0] + self._user, text, count=1) or None
+
+    @property
+    def _unshown(self) -> str:
+        """What is to be said of what is not shown; empty where everything is."""
+        if self._user:
+            return "The user name and password that were typed are kept, and not shown; empty the input to forget them."
+        if not self._stored or self._stored == shown_base(self._stored):
+            return ""
+        if self.value == self._stored:
+            return "Its user name, password or query is kept, and not shown: an edit takes it away."
+        return "Its user name, password or query goes away with this edit: type the whole URL to keep it."
+
+    def _put(self, value: Any) -> None:
+        self._stored, self._user = value or "", ""
+        self._control.value = shown_base(self._stored)
+
+    def _edited(self, change: object = None) -> None:
+        if not self._is_filling:
+            self._hide_user()
+        super()._edited(change)
+
+    def _hide_user(self) -> None:
+        if typed := _WITH_USER.fullmatch(self._control.value):
+            self._user = typed[2]
+            self._is_filling = True
+            self._control.value = typed[1] + typed[3]
+            self._is_filling = False
+        elif not self._control.value.strip():
+            self._user = ""
 
     def adapt(self, kind: ProviderType, going: Sequence[trust.Risk]) -> None:
         """Say what is missing for a type, or which host the key goes to that is not the type's own.
@@ -55,8 +119,9 @@ class BaseUrlField(TextField):
         self._control.placeholder = kind.example_base
         if kind.must_have_base and not self.value:
             self.advise(f"{kind.name} needs one, such as {kind.example_base}", "doubt")
-        elif going:
-            self.advise("\n".join(f"The key goes to {risk.target}: {risk.why}." for risk in going), "doubt")
+        elif going or self._unshown:
+            told = [f"The key goes to {risk.target}: {risk.why}." for risk in going]
+            self.advise("\n".join(filter(None, [*told, self._unshown])), "doubt")
         elif kind.example_base and not self.value:
             self.advise("empty for the type's own")
         else:
@@ -93,6 +158,12 @@ class ProviderFields:
     def pending(self) -> dict[str, Secret]:
         """Entries of the keyring, and the keys that are to be put into them when the provider is saved."""
         return {**self._key.pending, **(self._keys.pending if self._keys is not None else {})}
+
+    def keep_in_file(self) -> None:
+        """Have the file itself hold the keys that were typed, which the keyring does not take."""
+        self._key.keep_in_file()
+        if self._keys is not None:
+            self._keys.keep_in_file()
 
     def judge(self, entry: Mapping[str, Any]) -> dict[str, str]:
         """What is wrong with a provider than its model does not know: place to words."""

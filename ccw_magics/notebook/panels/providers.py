@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import ipywidgets
@@ -56,11 +57,11 @@ class ProvidersTab(RecordTab[Provider]):
         return " · ".join(filter(None, parts))
 
     def _add(self, store: ConfigStore, entry: Mapping[str, Any]) -> Provider:
-        with deposited(self._fields.pending):
+        with self._deposited():
             return store.add_provider(entry)
 
     def _update(self, store: ConfigStore, entry: Provider, changed: Callable[[Any], Mapping[str, Any]]) -> Provider:
-        with deposited(self._fields.pending):
+        with self._deposited():
             return store.update_provider(entry.id, changed)
 
     def _remove(self, store: ConfigStore, entry: Provider) -> bool:
@@ -153,6 +154,26 @@ class ProvidersTab(RecordTab[Provider]):
         self.show_rows(self._list.selected)
         self._show_test()
         self._status.say("\n".join(filter(None, [f"{name}: {found.outcome}", found.hint])), _KINDS[found.is_ok])
+
+    # --- keys on their way into the keyring --------------------------------------------------------------------
+
+    @contextmanager
+    def _deposited(self) -> Iterator[None]:
+        """As `deposited`; where the keyring does not take the keys, the file is offered to hold them."""
+        is_taken = False
+        try:
+            with deposited(self._fields.pending):
+                is_taken = True
+                yield
+        except CcwError:
+            if not is_taken:
+                told = style.said("Nothing was saved, since the keyring did not take the key.", "doubt")
+                self._question.ask(told, [button("Keep it in the file instead", self._keep_in_file)])
+            raise
+
+    def _keep_in_file(self) -> None:
+        self._fields.keep_in_file()
+        self.save()
 
     # --- keys that stay in the keyring -------------------------------------------------------------------------
 

@@ -15,9 +15,9 @@ from ccw_magics import Workspace
 from ccw_magics.backends.model_facts import ModelFacts
 from ccw_magics.calls import worker
 from ccw_magics.calls.probe import Probe
-from ccw_magics.config.models import RESERVED_VERBS, Provider
+from ccw_magics.config.models import RESERVED_VERBS, Config, Provider
 from ccw_magics.context.preview import Preview
-from ccw_magics.notebook.panels import model_field, patterns_field
+from ccw_magics.notebook.panels import last_tests, model_field, patterns_field
 from ccw_magics.notebook.panels.endpoints import EndpointsTab
 from ccw_magics.notebook.panels.example_cell import example_cell
 from ccw_magics.notebook.panels.param_fields import JsonField, StopsField
@@ -39,8 +39,13 @@ def asked(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     async def model_facts(provider_type: str, model: str) -> ModelFacts:
         return ModelFacts(128_000)
 
+    async def known_models(provider_type: str) -> tuple[str, ...]:
+        return (f"known of {provider_type}",)
+
+    monkeypatch.setattr(last_tests, "_tests", {})
     monkeypatch.setattr("ccw_magics.calls.probe.probe", probe)
     monkeypatch.setattr("ccw_magics.calls.model_facts.model_facts", model_facts)
+    monkeypatch.setattr("ccw_magics.calls.model_facts.known_models", known_models)
     monkeypatch.setattr(model_field, "PAUSE_S", 0.0)
     monkeypatch.setattr(patterns_field, "PAUSE_S", 0.0)
     yield ids
@@ -129,9 +134,13 @@ def test_an_id_is_judged_as_it_is_typed(tab: EndpointsTab, typed: str, said: str
 def test_an_endpoint_is_added(workspace: Workspace, tab: EndpointsTab, asked: list[str]) -> None:
     tab.add()
     type_in(tab, id="new", providerId="p-1")
+    settle(field(tab, "model")._known)
+    assert field(tab, "model")._control.options == ("known of openai",)
+    assert asked == [], "the key goes out when its user asks for it"
+    field(tab, "model").ask()
     settle(field(tab, "model")._status._future)
     assert field(tab, "model")._control.options == ("gpt-4o", "gpt-4o-mini")
-    assert asked == ["p-1"]  # its user chose it
+    assert asked == ["p-1"]
     type_in(tab, model="gpt-4o-mini", cacheStrategy__filePatterns="*.py\n\n docs/** ")
     unfold(tab)
     type_in(tab, params__temperature="0.5", params__stop="END\n\\n\\n", params__thinking='{"type": "enabled"}')
@@ -143,6 +152,31 @@ def test_an_endpoint_is_added(workspace: Workspace, tab: EndpointsTab, asked: li
     assert made.params.chosen() == {"temperature": 0.5, "stop": ["END", "\n\n"], "thinking": {"type": "enabled"}}
     assert tab._list.selected == "new"
     assert "%%ccw new" in tab._cell.value
+
+
+def test_who_is_asked_stands_in_the_config_that_was_judged(
+    workspace: Workspace, tab: EndpointsTab, asked: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    judged = workspace.config.require_trust()
+
+    def judge() -> Config:
+        Workspace(workspace.root).config.update_provider("p-1", {"apiBase": "https://elsewhere.example/v1"})
+        return judged
+
+    monkeypatch.setattr(workspace.config, "require_trust", judge)
+    choose(tab, "one")
+    assert tab._trusted_provider() == judged.providers[0]
+    assert asked == []
+
+
+def test_a_limit_of_thousands_of_digits_is_no_limit(tab: EndpointsTab) -> None:
+    choose(tab, "one")
+    patterns = field(tab, "cacheStrategy.filePatterns")
+    patterns.preview()
+    settle(patterns._status._future)
+    type_in(tab, cacheStrategy__maxSizeKB="9" * 5000)
+    settle(patterns._status._future)
+    assert patterns._previewed == ((), None)
 
 
 @pytest.mark.parametrize(

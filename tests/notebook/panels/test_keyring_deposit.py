@@ -7,7 +7,7 @@ from fake_keyring import FakeKeyring
 
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import ApiKeyEntry, Provider
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import ConfigError, ConfigUnsure
 from ccw_magics.notebook.panels.keyring_deposit import deposited, with_keys
 
 SERVICE = "ccw_magics"
@@ -31,6 +31,13 @@ def test_as_before_where_the_block_fails(package: FakeKeyring, error: BaseExcept
     with pytest.raises(type(error)), deposited(KEYS):
         raise error
     assert package.entries == {(SERVICE, "one"): "old"}
+
+
+def test_what_the_file_may_name_already_stays(package: FakeKeyring) -> None:
+    package.entries[SERVICE, "one"] = "old"
+    with pytest.raises(ConfigUnsure), deposited(KEYS):
+        raise ConfigUnsure("written, and perhaps not for long")
+    assert package.entries == {(SERVICE, "one"): "new-1", (SERVICE, "two"): "new-2"}
 
 
 def test_as_before_where_the_keyring_refuses(package: FakeKeyring) -> None:

@@ -85,7 +85,7 @@ def test_the_model_judges_the_weight(keys: KeysField, weight: str) -> None:
 
 def test_add_and_remove(keys: KeysField) -> None:
     press(keys.widget, "Add a key")
-    assert keys.problem == "key-2 has no key: say where it comes from"
+    assert keys.problem == "key-2: say where the key comes from"
     keys._source._chosen.value = "variable"
     keys._source._variable.value = "THIRD_KEY"
     assert not keys.problem
@@ -121,6 +121,42 @@ def test_typed_keys_wait_while_others_are_edited(keys: KeysField, package: FakeK
     assert list(keys.pending.values()) == [Secret(KEY)]
     keys.fill(STORED)
     assert not keys.pending
+
+
+def test_what_nobody_touched_is_no_problem(keys: KeysField) -> None:
+    keys.fill([{"id": "off", "key": "", "enabled": False}])
+    select(keys, 0)
+    keys._label.value = "later"
+    assert not keys.problem
+    keys._source._chosen.value = "variable"
+    keys._source._variable.value = ""
+    assert "name the variable" in keys.problem
+
+
+def test_a_typed_key_that_no_entry_takes_is_a_problem(
+    keys: KeysField, package: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package.priority = 5
+    monkeypatch.setattr("ccw_magics.config.keyring.new_name", lambda _: "two words")
+    press(keys.widget, "Add a key")
+    keys._source._chosen.value = "typed"
+    type_secret(keys._source._secret, KEY)
+    select(keys, 0)
+    assert not keys.pending
+    assert "cannot name an entry" in keys.problem
+
+
+def test_the_file_may_hold_what_the_keyring_does_not_take(keys: KeysField, package: FakeKeyring) -> None:
+    package.priority = 5
+    press(keys.widget, "Add a key")
+    keys._source._chosen.value = "typed"
+    type_secret(keys._source._secret, KEY)
+    keys.keep_in_file()
+    assert keys.value is not None
+    assert [entry["key"] for entry in keys.value] == ["${ANNS_KEY}", "sk-…def", Secret(KEY)]
+    assert not keys.pending
+    assert not keys.problem
+    assert KEY not in all_states()
 
 
 def test_a_typed_key_without_a_keyring(keys: KeysField) -> None:

@@ -12,8 +12,8 @@ from ccw_magics.backends.model_facts import ModelFacts
 from ccw_magics.calls import worker
 from ccw_magics.calls.probe import Probe
 from ccw_magics.config.models import Provider
-from ccw_magics.errors import ConfigError
-from ccw_magics.notebook.panels import model_field
+from ccw_magics.errors import ConfigError, ToolError
+from ccw_magics.notebook.panels import last_tests, model_field
 from ccw_magics.notebook.panels.model_field import ModelField, facts_in_words
 
 PROVIDER = Provider(id="p-1", name="Mine", type="openai")
@@ -22,9 +22,9 @@ DEADLINE_S = 10.0
 
 def settle(field: ModelField) -> None:
     """Wait for what runs, and for those who are told of its end."""
-    for future in (field._status._future, field._facts):
+    for future in (field._status._future, field._facts, field._known):
         if future is not None and not future.cancelled():
-            future.result(DEADLINE_S)
+            future.exception(DEADLINE_S)
     worker.submit(asyncio.sleep(0)).result(DEADLINE_S)
 
 
@@ -42,8 +42,11 @@ def answers(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
     async def model_facts(provider_type: str, model: str) -> ModelFacts:
         said["asked"].append((provider_type, model))
+        if isinstance(said["facts"], Exception):
+            raise said["facts"]
         return said["facts"]
 
+    monkeypatch.setattr(last_tests, "_tests", {})
     monkeypatch.setattr("ccw_magics.calls.probe.probe", probe)
     monkeypatch.setattr("ccw_magics.calls.model_facts.known_models", known_models)
     monkeypatch.setattr("ccw_magics.calls.model_facts.model_facts", model_facts)
@@ -121,6 +124,40 @@ def test_the_facts_of_the_named_model_stand_beside_it(answers: dict[str, Any]) -
     assert answers["asked"] == [("openai", "gpt-4o")]
     field.look_up(None)
     assert "128,000" not in field._beside.value
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(ToolError("the embedded model ended early"), "the embedded model ended early", id="ours"),
+        pytest.param(ImportError("no litellm"), "ImportError", id="another's"),
+    ],
+)
+def test_facts_that_cannot_be_looked_up_are_said_to_be_missing(
+    answers: dict[str, Any], error: Exception, told: str
+) -> None:
+    answers["facts"] = error
+    field = ModelField("model", "Model", lambda: PROVIDER)
+    field.fill("gpt-4o")
+    field.look_up("openai")
+    settle(field)
+    assert f"could not be looked up: {told}" in field._beside.value
+
+
+def test_known_models_are_suggested_until_the_provider_is_asked(answers: dict[str, Any]) -> None:
+    answers.update(known=("x",), probe=Probe(True, "ok", models=("a", "b")))
+    field = ModelField("model", "Model", lambda: PROVIDER)
+    field.forget()
+    field.look_up("openai")
+    settle(field)
+    assert field._control.options == ("x",)
+    assert answers["asked"] == [], "nobody is asked by itself"
+    field._ask.click()
+    settle(field)
+    field.look_up("mistral")
+    settle(field)
+    assert field._control.options == ("a", "b")
+    assert answers["asked"] == ["p-1"]
 
 
 def test_facts_of_a_model_that_was_typed_over_are_not_shown(

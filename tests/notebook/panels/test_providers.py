@@ -19,7 +19,7 @@ from panel_driver import LIMIT_S, ModelsServer, all_states, ended, enter, field,
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import Provider
 from ccw_magics.config.store import ConfigStore
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import ConfigError, ConfigUnsure
 from ccw_magics.notebook.panels import last_tests
 from ccw_magics.notebook.panels.providers import ProvidersTab
 from ccw_magics.workspace import Workspace
@@ -219,6 +219,66 @@ def test_nothing_is_left_in_the_keyring_where_saving_fails(
     assert "the disk is full" in status(tab)
     assert "Make room." in status(tab)
     assert tab._form.is_edited
+
+
+def test_a_key_stays_in_the_keyring_once_the_file_names_it(
+    workspace: Workspace, tab: ProvidersTab, package: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unsure(*_: object) -> Provider:
+        raise ConfigUnsure("it was written, and may be the old one after a power cut")
+
+    monkeypatch.setattr(ConfigStore, "add_provider", unsure)
+    package.priority = 5
+    type_key(tab)
+    press(tab.widget, "Add")
+    assert list(package.entries.values()) == [KEY]
+
+
+@pytest.mark.parametrize("refuses", ["fails", "drops"])
+def test_the_file_is_offered_where_the_keyring_does_not_take_a_key(
+    workspace: Workspace, tab: ProvidersTab, package: FakeKeyring, refuses: str
+) -> None:
+    package.priority = 5
+    package.fails, package.drops = ({"set_password"} if refuses == "fails" else set()), refuses == "drops"
+    keys = field(tab, "apiKeys")
+    press(keys.widget, "Add a key")
+    keys._source._chosen.value = "typed"
+    type_secret(keys._source._secret, f"{KEY}-2")
+    type_key(tab)
+    press(tab.widget, "Add")
+    assert not stored(workspace)
+    assert "did not take the key" in status(tab)
+    press(tab.widget, "Keep it in the file instead")
+    (made,) = stored(workspace)
+    assert (made["apiKey"], made["apiKeys"][0]["key"]) == (KEY, f"{KEY}-2")
+    assert not shown(tab._question.widget)
+    assert KEY not in all_states()
+
+
+def test_the_file_is_not_offered_where_the_file_is_what_fails(
+    tab: ProvidersTab, package: FakeKeyring, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> Provider:
+        raise ConfigError("the disk is full")
+
+    monkeypatch.setattr(ConfigStore, "add_provider", refuse)
+    package.priority = 5
+    type_key(tab)
+    press(tab.widget, "Add")
+    assert not shown(tab._question.widget)
+
+
+def test_a_typed_key_outlives_a_correction_of_the_type(
+    workspace: Workspace, tab: ProvidersTab, package: FakeKeyring
+) -> None:
+    package.priority = 5
+    choose_type(tab, "")
+    field(tab, "type")._typed.value = "foo bar"
+    type_key(tab)
+    field(tab, "type")._typed.value = "groq"
+    press(tab.widget, "Add")
+    (made,) = stored(workspace)
+    assert package.entries == {("ccw_magics", made["apiKey"].removeprefix("keyring:")): KEY}
 
 
 def test_further_keys_go_into_the_keyring_too(workspace: Workspace, tab: ProvidersTab, package: FakeKeyring) -> None:
