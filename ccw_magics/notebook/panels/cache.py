@@ -15,6 +15,7 @@ from ccw_magics.notebook.panels.background import Background
 from ccw_magics.notebook.panels.buttons import WRAPPED, button
 from ccw_magics.notebook.panels.cache_settings import CacheSettingsForm
 from ccw_magics.notebook.panels.question import Question
+from ccw_magics.notebook.panels.reading import Reading
 from ccw_magics.notebook.panels.table_html import meter_html, table_html
 from ccw_magics.workspace import Workspace
 
@@ -54,6 +55,7 @@ class CacheTab:
         self._workspace = workspace
         self._on_change = on_change
         self._status = Background()
+        self._reading = Reading(self._status)
         self._question = Question()
         self._level, self._table = ipywidgets.HTML(), ipywidgets.HTML()
         self._files, self._replies = ipywidgets.HTML(), ipywidgets.HTML()
@@ -93,12 +95,10 @@ class CacheTab:
     def refresh(self) -> None:
         """Show what is kept now."""
         self._settings.refresh()
-        try:
+        with self._reading:
             packs = stats.cache(self._workspace)
             self._show_packs(packs)
             self._show_level()
-        except CcwError as error:
-            self._status.fail(error)
 
     def _show_packs(self, packs: stats.Table) -> None:
         rows = packs.rows[:_SHOWN_MAX]

@@ -14,6 +14,7 @@ from ccw_magics.notebook.panels.background import Background
 from ccw_magics.notebook.panels.buttons import WRAPPED, button
 from ccw_magics.notebook.panels.fields import ChoiceField, FlagField, TextField
 from ccw_magics.notebook.panels.form import ChangedMeanwhile, Form
+from ccw_magics.notebook.panels.reading import Reading
 from ccw_magics.workspace import Workspace
 
 _FILES: Final = [("this project", "project"), ("my own config, for every project", "user")]
@@ -34,6 +35,7 @@ class CacheSettingsForm:
         self._workspace = workspace
         self._on_saved = on_saved
         self._status = Background()
+        self._reading = Reading(self._status)
         self._file = ChoiceField("", "Kept in", _FILES)
         fields = [
             FlagField("enabled", "Keep packs on disk", default=True),
@@ -52,16 +54,13 @@ class CacheSettingsForm:
         """Show what holds now; what is being typed stays."""
         if self._form.is_edited:
             return
-        try:
+        with self._reading:
             settings = self._workspace.config.get_global_cache_settings()
             is_users = settings == self._workspace.config.user.get_global_cache_settings() != GlobalCacheSettings()
-        except CcwError as error:
-            self._status.fail(error)
-            return
-        if settings != self._form.base:
-            self._form.fill(settings)
-            self._file.fill("user" if is_users else "project")
-        self._show_buttons()
+            if settings != self._form.base:
+                self._form.fill(settings)
+                self._file.fill("user" if is_users else "project")
+            self._show_buttons()
 
     def revert(self) -> None:
         """Forget what was typed."""
@@ -78,19 +77,22 @@ class CacheSettingsForm:
         store: Any = config.user if self._file.value == "user" else config
 
         def changed(_stored: GlobalCacheSettings) -> dict[str, Any]:
-            changes = self._form.changed(config.get_global_cache_settings())
+            present = config.get_global_cache_settings()
             # All of them: a file that has one of these settings hides all of the other file's.
-            return {**self._form.entry(), **changes}
+            return {**present.model_dump(by_alias=True), **self._form.changed(present)}
 
         try:
-            store.update_global_cache_settings(changed)
+            saved = store.update_global_cache_settings(changed)
+            is_hidden = config.get_global_cache_settings() != saved
         except ChangedMeanwhile as error:
             self._tell_theirs(error)
         except CcwError as error:
             self._status.fail(error)
         else:
             self.revert()
-            self._on_saved(f"Saved the settings in {style.place(store.path)}.")
+            told = f"Saved the settings in {style.place(store.path)}."
+            hidden = f"\nHere those of {style.place(config.path)} stay in force." if is_hidden else ""
+            self._on_saved(told + hidden)
 
     def _tell_theirs(self, error: ChangedMeanwhile) -> None:
         """Show what somebody else has set; a second Save goes over it."""

@@ -56,7 +56,7 @@ class EndpointsTab(RecordTab[Endpoint]):
         return " · ".join(filter(None, told))
 
     def _add(self, store: ConfigStore, entry: Mapping[str, Any]) -> Endpoint:
-        return store.add_endpoint(entry if self._source is None else self._copied(self._source))
+        return store.add_endpoint(entry if self._source is None else {**self._copied(self._source), "id": entry["id"]})
 
     def _copied(self, source: Endpoint) -> dict[str, Any]:
         """All that the source has, what this form does not show included, under what was typed."""
@@ -65,12 +65,6 @@ class EndpointsTab(RecordTab[Endpoint]):
 
     def _update(self, store: ConfigStore, entry: Endpoint, changed: Callable[[Any], Mapping[str, Any]]) -> Endpoint:
         return store.update_endpoint(entry.id, changed)
-
-    def _remove(self, store: ConfigStore, entry: Endpoint) -> bool:
-        return store.delete_endpoint(entry.id)
-
-    def _along(self, entry: Endpoint) -> Sequence[str]:
-        return ("its place as the default",) if entry.id == self._default else ()
 
     def _defaults(self) -> Mapping[str, Any]:
         return {"enabled": True, "cacheStrategy.enabled": True}
@@ -88,15 +82,11 @@ class EndpointsTab(RecordTab[Endpoint]):
 
     # --- what is shown -----------------------------------------------------------------------------------------
 
-    def refresh(self) -> None:
-        """Show the endpoints, their providers and the default as they are now; what is being typed stays."""
-        try:
-            self._default = self._workspace.default_endpoint_id()
-            self._fields.offer(self._workspace.config.get_all_providers(), self._form.base)
-        except CcwError as error:
-            self._status.fail(error)
-            return
-        super().refresh()
+    def _refreshing(self) -> None:
+        self._default = self._workspace.default_endpoint_id()
+        self._fields.offer(self._workspace.config.get_all_providers(), self._form.base)
+
+    def _refreshed(self) -> None:
         self._intro.value = "" if self._shown else style.said(self._first_steps(), "faint")
 
     def _first_steps(self) -> str:
@@ -143,8 +133,7 @@ class EndpointsTab(RecordTab[Endpoint]):
         self.show_rows(None)
         self._open(None)
         self._source = source.model_copy(update={"name": ""})
-        self._form.fill(self._source)
-        self._form.base = None
+        self._form.fill(self._source, is_copied=True)
         self._fields.show(None, self._config().providers)
         self._fields.rename(_free_id(source.id, {known.id for known in self._shown or ()}))
         self._status.say(f"A copy of {source.id}: give it an id, then Add.", "faint")

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
-from typing import Any, Final, Self
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Final, Self
 
 import ipywidgets
 
 from ccw_magics.notebook.panels import style
+
+if TYPE_CHECKING:
+    from ccw_magics.config.credentials import Secret
 
 LABEL_WIDTH: Final = "9em"
 INDENT: Final = f"calc({LABEL_WIDTH} + 10px)"
@@ -27,7 +30,7 @@ class Field(ABC):
     Attributes:
         name: Its place in the entry under the file's names, joined by dots: `advancedSettings.timeout`.
         widget: What is shown.
-        was_edited: Whether the user changed it since it was last filled.
+        was_edited: Whether it differs by the user's hand from what it was last filled with.
     """
 
     def __init__(self, name: str, control: Any, *, hint: str = "") -> None:
@@ -40,6 +43,7 @@ class Field(ABC):
         """
         self.name = name
         self.was_edited = False
+        self._before: object = None
         self._hint = hint
         self._advice = (hint, "faint")
         self._problem = ""
@@ -55,18 +59,34 @@ class Field(ABC):
     def value(self) -> Any:
         """What the file would hold; None for nothing."""
 
+    @property
+    def problem(self) -> str:
+        """What is half typed, in words; empty where nothing is."""
+        return ""
+
+    @property
+    def pending(self) -> Mapping[str, Secret]:
+        """What saving would change beside the file: entries of the keyring, and the keys to be put into them."""
+        return {}
+
     @abstractmethod
     def _put(self, value: Any) -> None:
         """Show a value of the file in the input."""
 
-    def fill(self, value: Any) -> None:
-        """Show what the file holds; this is no edit."""
+    def fill(self, value: Any, *, is_new: bool = False) -> None:
+        """Show what the file holds; this is no edit.
+
+        Args:
+            value: As `value` gives it.
+            is_new: Whether the file does not hold it yet: then there is nothing that an edit could be undone to.
+        """
         self._is_filling = True
         try:
             self._put(value)
         finally:
             self._is_filling = False
         self.was_edited = False
+        self._before = object() if is_new else self.value
         self.say("")
 
     def say(self, problem: str) -> None:
@@ -96,7 +116,7 @@ class Field(ABC):
     def _edited(self, _change: object = None) -> None:
         if self._is_filling:
             return
-        self.was_edited = True
+        self.was_edited = self.value != self._before or bool(self.problem or self.pending)
         if self._on_edit is not None:
             self._on_edit()
 
@@ -174,7 +194,7 @@ class SuggestField(_TraitField):
 
     def suggest(self, options: Sequence[str]) -> None:
         """Show other suggestions."""
-        self._control.options = tuple(options)
+        self._control.options = tuple(map(style.plain, options))
 
 
 class ChoiceField(_TraitField):
@@ -190,6 +210,7 @@ class ChoiceField(_TraitField):
             hint: What stands beside it.
         """
         self._choices = _selectable(choices)
+        self._is_unset = False
         control = ipywidgets.Dropdown(
             **_described(label), options=self._choices, layout=ipywidgets.Layout(**_INPUT), value=self._choices[0][1]
         )
@@ -197,28 +218,30 @@ class ChoiceField(_TraitField):
 
     @property
     def value(self) -> Any:
-        """The chosen value."""
+        """The chosen value; None where the file says nothing, and what then holds was left."""
         value = self._control.value
-        return None if value == _NOTHING else value
+        is_left = self._is_unset and value == self._choices[0][1]
+        return None if value == _NOTHING or is_left else value
 
     def _put(self, value: Any) -> None:
+        self._is_unset = value is None
         wanted = _NOTHING if value is None else value
         known = [choice for _, choice in self._choices]
         if wanted == _NOTHING and _NOTHING not in known:
             wanted = known[0]
         # What the file holds is shown, even where this list does not know it.
-        options = self._choices if wanted in known else [*self._choices, (str(wanted), wanted)]
+        options = self._choices if wanted in known else [*self._choices, (style.plain(str(wanted)), wanted)]
         if list(self._control.options) != options:
             self._control.options = options
         self._control.value = wanted
 
     def offer(self, choices: Sequence[tuple[str, Any]]) -> None:
         """Replace the choices; the chosen value stays where it is among them, and is else the first."""
-        chosen = self._control.value
+        chosen = self.value
         self._choices = _selectable(choices)
         self._is_filling = True
         try:
-            self._put(chosen if chosen in [choice for _, choice in self._choices] else self._choices[0][1])
+            self._put(chosen if chosen in [choice for _, choice in self._choices] else None)
         finally:
             self._is_filling = False
 
@@ -236,17 +259,25 @@ class FlagField(_TraitField):
             hint: What stands beside it.
         """
         self._default = default
+        self._is_unset = False
         layout = ipywidgets.Layout(**{**_INPUT, "margin": f"0 0 0 {INDENT}"})
         super().__init__(
             name, ipywidgets.Checkbox(description=label, indent=False, value=default, layout=layout), hint=hint
         )
 
+    @property
+    def value(self) -> bool | None:
+        """Whether it is ticked; None where the file says nothing, and what then holds was left."""
+        is_ticked = bool(self._control.value)
+        return None if self._is_unset and is_ticked == self._default else is_ticked
+
     def _put(self, value: Any) -> None:
+        self._is_unset = value is None
         self._control.value = self._default if value is None else bool(value)
 
 
 def _selectable(choices: Sequence[tuple[str, Any]]) -> list[tuple[str, Any]]:
-    return [(shown, _NOTHING if value is None else value) for shown, value in choices]
+    return [(style.plain(shown), _NOTHING if value is None else value) for shown, value in choices]
 
 
 def _described(label: str) -> dict[str, Any]:

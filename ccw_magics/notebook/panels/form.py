@@ -8,8 +8,10 @@ from typing import Any, Final
 import ipywidgets
 from pydantic import BaseModel
 
+from ccw_magics.config.models import STORED
 from ccw_magics.config.problems import problems
 from ccw_magics.errors import ConfigError
+from ccw_magics.notebook.panels.entry_values import given, places, shown, to_fill_in, with_keys
 from ccw_magics.notebook.panels.fields import Field
 
 Judge = Callable[[Mapping[str, Any]], Mapping[str, str]]
@@ -17,6 +19,8 @@ Judge = Callable[[Mapping[str, Any]], Mapping[str, str]]
 Fields = Sequence[Field] | Callable[[], Sequence[Field]]
 """Fields, or a function that makes them once the user opens their group: most never do."""
 _STAMPS: Final = frozenset({"createdAt", "updatedAt"})
+_STAYS: Final = frozenset({"cacheStrategy"})
+"""Settings that stand in the file even where they say nothing: CCW reads them without asking whether they do."""
 
 
 class ChangedMeanwhile(ConfigError):
@@ -51,6 +55,8 @@ class Form:
         self._fields: list[Field] = []
         self._folded: dict[Field, Any] = {}
         self._shown: Mapping[str, Any] = {}
+        self._held: Mapping[str, Any] = {}
+        self._accepted: dict[str, str] = {}
         self._on_edit: Callable[[], None] | None = None
         self.widget = ipywidgets.VBox([self._group(title, fields) for title, fields in groups])
 
@@ -58,17 +64,29 @@ class Form:
         """Call back after each edit of the user's, once it has been judged."""
         self._on_edit = callback
 
-    def fill(self, entry: BaseModel | None, defaults: Mapping[str, Any] | None = None) -> None:
+    def fill(
+        self, entry: BaseModel | None, defaults: Mapping[str, Any] | None = None, *, is_copied: bool = False
+    ) -> None:
         """Show an entry.
 
         Args:
             entry: The entry; None for a new one.
             defaults: Place to value, of a new one.
+            is_copied: Whether a new one begins as a copy of the entry.
         """
-        self.base = entry
-        self._shown = _flat(entry.model_dump(by_alias=True)) if entry is not None else dict(defaults or {})
-        for field in self._fields:
-            field.fill(self._shown.get(field.name))
+        self.base = None if is_copied else entry
+        self._shown = to_fill_in(entry) if entry is not None else dict(defaults or {})
+        self._held = places(entry) if entry is not None else {}
+        self._accepted = {}
+        self._fill(self._fields)
+
+    def _fill(self, fields: Sequence[Field]) -> None:
+        """Let fields show the entry; what is wrong with it as it is stored keeps nobody from changing what is not."""
+        for field in fields:
+            field.fill(self._shown.get(field.name), is_new=self.base is None)
+        if self.base is not None:
+            found = self._wrong()
+            self._accepted |= {place: found[place] for place in found if _field_of(place, fields) is not None}
 
     @property
     def is_edited(self) -> bool:
@@ -80,8 +98,16 @@ class Form:
         return _nested({field.name: value for field in self._fields if (value := field.value) is not None})
 
     def changes(self) -> dict[str, Any]:
-        """Place to value of what was edited; None for what is to go."""
-        return {field.name: field.value for field in self._fields if field.was_edited}
+        """Place to value of what was edited, with the keys that the form was filled with; None for what is to go."""
+        return {
+            field.name: with_keys(field.value, self._held.get(field.name)) for field in self._fields if field.was_edited
+        }
+
+    def whole(self) -> dict[str, Any]:
+        """The entry that the form was filled from, with what was edited: all of it, nested as in the file."""
+        base = self.base
+        entry = {**given(base), **patched(base, self.changes())} if base is not None else self.entry()
+        return {name: value for name, value in entry.items() if value is not None}
 
     def check(self, *, everywhere: bool = True) -> bool:
         """Say beside each field what is wrong with it, and return whether nothing is.
@@ -89,14 +115,34 @@ class Form:
         Args:
             everywhere: Also where nothing was typed yet.
         """
-        entry = self.entry()
-        found = {**problems(self._model, entry), **self._judge(entry)}
+        found = self._found()
         for field in self._fields:
             told = next((words for place, words in found.items() if _is_of(place, field.name)), "")
             field.say(told if everywhere or field.was_edited else "")
             if told and everywhere and field in self._folded:
                 self._folded[field].selected_index = 0
         return not found
+
+    @property
+    def unseen(self) -> str:
+        """What is wrong and beside no field that is shown, in words."""
+        fields = [field for field in self._fields if field.widget.layout.display != "none"]
+        found = self._found().items()
+        return "; ".join(f"{place} {words}".strip() for place, words in found if _field_of(place, fields) is None)
+
+    def _found(self) -> dict[str, str]:
+        """Place to what is wrong there and was not before."""
+        edited = [field for field in self._fields if field.was_edited]
+        found = self._wrong()
+        return {
+            place: words
+            for place, words in found.items()
+            if self._accepted.get(place) != words or _field_of(place, edited) is not None
+        }
+
+    def _wrong(self) -> dict[str, str]:
+        entry = self.entry()
+        return {**problems(self._model, entry, is_stored=self.base is not None), **self._judge(entry)}
 
     def changed(self, stored: BaseModel) -> dict[str, Any]:
         """What is to be written over an entry: for the function form of the store's `update_...`.
@@ -114,17 +160,14 @@ class Form:
         Returns:
             Place, its value in the entry, and the value typed here, as they may be shown.
         """
-        theirs, mine = _flat(stored.model_dump(by_alias=True)), self.changes()
-        before = _flat(self.base.model_dump(by_alias=True)) if self.base is not None else {}
-        differing = [
-            name
-            for name in {**before, **theirs}
-            if theirs.get(name) != before.get(name) and name not in _STAMPS and not _is_split(name, theirs)
-        ]
-        places = dict.fromkeys([*mine, *differing])
+        mine = places(self._model.model_validate(self.whole(), context={STORED: True}))
+        before, theirs = places(self.base) if self.base is not None else {}, places(stored)
+        differing = [name for name in {**before, **theirs} if theirs.get(name) != before.get(name)]
+        typed = self.changes()
         return [
-            (place, _shown(theirs.get(place)), _shown(mine[place]) if place in mine else "(as theirs)")
-            for place in places
+            (place, shown(theirs.get(place)), shown(mine.get(place)) if place in typed else "(as theirs)")
+            for place in dict.fromkeys([*typed, *differing])
+            if place not in _STAMPS
         ]
 
     def _group(self, title: str, fields: Fields) -> Any:
@@ -148,9 +191,9 @@ class Form:
     def _put(self, box: Any, fields: Sequence[Field], folded: Any = None) -> None:
         """Let fields be part of the form, filled as the others were."""
         for field in fields:
-            field.fill(self._shown.get(field.name))
             field.on_edit(self._edited)
         self._fields += fields
+        self._fill(fields)
         self._folded |= dict.fromkeys(fields, folded) if folded is not None else {}
         box.children = [field.widget for field in fields]
 
@@ -163,51 +206,33 @@ class Form:
 def patched(stored: BaseModel, changes: Mapping[str, Any]) -> dict[str, Any]:
     """Changes by place as changes of whole fields, with the rest of each nested setting as it is stored.
 
-    Keys stand in it as their masks, which the store takes for the keys that it holds.
-
     Args:
         stored: The entry.
         changes: Place to value; None for what is to go.
+
+    Returns:
+        File's name to value; None for what is to go, such as settings of which none is left.
     """
-    old = stored.model_dump(by_alias=True, exclude_unset=True)
+    old = given(stored)
     result: dict[str, Any] = {}
     for place, value in changes.items():
         name, dot, rest = place.partition(".")
         if not dot:
             result[name] = value
             continue
-        inner = result.setdefault(name, dict(old.get(name) or {}))
+        inner = result.setdefault(name, given(old[name]) if name in old else {})
         inner.pop(rest, None)
         if value is not None:
             inner[rest] = value
-    return result
+    return {name: None if value == {} and name not in _STAYS else value for name, value in result.items()}
 
 
-def _shown(value: Any) -> str:
-    """A value as it may be shown: of keys, their masks."""
-    if isinstance(value, Mapping):
-        return ", ".join(f"{name}: {_shown(inner)}" for name, inner in value.items() if inner is not None)
-    if isinstance(value, list):
-        return "; ".join(map(_shown, value))
-    return "" if value is None else str(value)
-
-
-def _is_split(name: str, flat: Mapping[str, Any]) -> bool:
-    """Whether a setting stands there one by one as well."""
-    return any(place.startswith(f"{name}.") for place in flat)
+def _field_of(place: str, fields: Sequence[Field]) -> Field | None:
+    return next((field for field in fields if _is_of(place, field.name)), None)
 
 
 def _is_of(place: str, name: str) -> bool:
     return place == name or place.startswith(f"{name}.")
-
-
-def _flat(entry: Mapping[str, Any]) -> dict[str, Any]:
-    """An entry by place; settings one level down, such as `advancedSettings.timeout`, stand there one by one."""
-    flat = dict(entry)
-    for name, value in entry.items():
-        if isinstance(value, Mapping):
-            flat |= {f"{name}.{inner}": item for inner, item in value.items()}
-    return flat
 
 
 def _nested(flat: Mapping[str, Any]) -> dict[str, Any]:

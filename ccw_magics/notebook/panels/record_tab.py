@@ -1,92 +1,28 @@
-"""A tab of entries: the list beside the form, and what saving, reverting and deleting ask and say."""
+"""A tab of entries: what saving and deleting do, ask and say, and what somebody else did meanwhile."""
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Generic, TypeVar
+from abc import abstractmethod
+from collections.abc import Callable, Mapping
+from typing import Any
 
-import ipywidgets
-
-from ccw_magics.config.models import Endpoint, Provider
 from ccw_magics.config.store import ConfigStore
-from ccw_magics.errors import CcwError
+from ccw_magics.errors import CcwError, ConfigConflict, ConfigUnsure, EndpointNotFound, ProviderNotFound
 from ccw_magics.notebook.panels import style
-from ccw_magics.notebook.panels.background import Background
-from ccw_magics.notebook.panels.buttons import WRAPPED, button
-from ccw_magics.notebook.panels.form import ChangedMeanwhile, Form
-from ccw_magics.notebook.panels.question import Question, side_by_side
-from ccw_magics.notebook.panels.record_list import RecordList
-from ccw_magics.workspace import Workspace
-
-EntryT = TypeVar("EntryT", Provider, Endpoint)
+from ccw_magics.notebook.panels.buttons import button
+from ccw_magics.notebook.panels.deletion import Deletion, deletion_of
+from ccw_magics.notebook.panels.form import ChangedMeanwhile
+from ccw_magics.notebook.panels.question import side_by_side
+from ccw_magics.notebook.panels.record_page import EntryT, RecordPage
 
 
-class RecordTab(ABC, Generic[EntryT]):
-    """What the tabs of providers and endpoints share.
+class RecordTab(RecordPage[EntryT]):
+    """What the tabs of providers and endpoints share; see `RecordPage`."""
 
-    Args:
-        workspace: The project.
-        on_change: To be called after each change of the config.
-        form: Of one entry.
-
-    Attributes:
-        widget: What is shown.
-    """
-
-    kind: str
-    """What an entry is called: `provider`."""
-
-    def __init__(self, workspace: Workspace, on_change: Callable[[], None], form: Form) -> None:
-        self._workspace = workspace
-        self._on_change = on_change
-        self._form = form
-        self._shown: list[EntryT] | None = None
-        self._stored_in: ConfigStore | None = None
-        self._status = Background()
-        self._list = RecordList(
-            f"{self.kind.capitalize()}s", [button(f"New {self.kind}", self.add, "plus")], self._select
-        )
-        self._where = ipywidgets.Dropdown(
-            description="Kept in",
-            style={"description_width": "9em"},
-            options=[("this project", "project"), ("my own config, for every project", "user")],
-            layout=ipywidgets.Layout(width="auto"),
-        )
-        self._title = ipywidgets.HTML()
-        self._question = Question()
-        self._save = button("Save", self.save, "check", kind="primary")
-        self._revert = button("Revert", self.revert, "undo")
-        self._delete = button("Delete", self.ask_delete, "trash")
-        self._buttons = ipywidgets.HBox(
-            [self._save, self._revert, *self._actions(), self._delete], layout=ipywidgets.Layout(**WRAPPED)
-        )
-        form.on_edit(self._edited)
-        self._page = ipywidgets.VBox(
-            [
-                self._title,
-                self._where,
-                *self._above(),
-                form.widget,
-                *self._below(),
-                self._buttons,
-                self._question.widget,
-            ],
-            layout=ipywidgets.Layout(flex="3 1 420px", min_width="0", max_width="100%"),
-        )
-        row = ipywidgets.HBox([self._list.widget, self._page], layout=ipywidgets.Layout(**WRAPPED, grid_gap="4px 16px"))
-        self.widget = ipywidgets.VBox([row, self._status.widget])
-        self._open(None)
+    _planned: Deletion
+    """What the user was asked about last."""
 
     # --- what differs from kind to kind ------------------------------------------------------------------------
-
-    @abstractmethod
-    def _entries(self) -> list[EntryT]:
-        """All there are."""
-
-    @abstractmethod
-    def _row(self, entry: EntryT) -> str:
-        """How an entry looks in the list, its id and state."""
 
     @abstractmethod
     def _add(self, store: ConfigStore, entry: Mapping[str, Any]) -> EntryT:
@@ -96,105 +32,28 @@ class RecordTab(ABC, Generic[EntryT]):
     def _update(self, store: ConfigStore, entry: EntryT, changed: Callable[[Any], Mapping[str, Any]]) -> EntryT:
         """Change an entry in a store."""
 
-    @abstractmethod
-    def _remove(self, store: ConfigStore, entry: EntryT) -> bool:
-        """Delete an entry from a store."""
-
-    def _along(self, _entry: EntryT) -> Sequence[str]:
-        """Ids of what goes along when an entry is deleted."""
-        return ()
-
-    def _defaults(self) -> Mapping[str, Any]:
-        """Place to value of a new entry."""
-        return {"enabled": True}
-
-    def _actions(self) -> Sequence[Any]:
-        """Further buttons beside Save."""
-        return ()
-
-    def _above(self) -> Sequence[Any]:
-        """What stands above the form."""
-        return ()
-
-    def _below(self) -> Sequence[Any]:
-        """What stands below the form."""
-        return ()
-
-    def _opened(self, entry: EntryT | None) -> None:
-        """Another entry is shown in the form, or a new one."""
-
-    def _refreshed(self) -> None:
-        """The entries were read anew, and are shown."""
-
-    def _edited(self) -> None:
-        """Something was typed."""
-        self._show_buttons()
-
-    # --- the list ----------------------------------------------------------------------------------------------
-
-    def refresh(self) -> None:
-        """Show the entries that there are now; what is being typed stays."""
-        try:
-            entries = self._entries()
-        except CcwError as error:
-            self._status.fail(error)
-            return
-        selected = self._list.selected
-        self._shown = entries
-        self.show_rows(selected)  # a row depends on more than its entry
-        if not self._form.is_edited:
-            self._reopen(selected)
-        self._refreshed()
-
-    def show_rows(self, selected: str | None) -> None:
-        """Show the list anew, with an entry selected."""
-        self._list.show([(self._row(entry), entry.id) for entry in self._shown or ()], selected)
-
-    def find(self, entry_id: str | None) -> EntryT | None:
-        """The entry with an id, of those that are shown."""
-        return next((entry for entry in self._shown or () if entry.id == entry_id), None)
-
-    def _reopen(self, entry_id: str | None) -> None:
-        entry = self.find(entry_id)
-        if entry != self._form.base or entry is None:
-            self._open(entry)
-
-    def _select(self, entry_id: str | None) -> None:
-        if self._form.is_edited:
-            base = self._form.base
-            self.show_rows(getattr(base, "id", None))
-            name = getattr(base, "id", f"the new {self.kind}")
-            self._status.say(f"Save or revert your changes to {name} first.", "doubt")
-            return
-        self._status.say("")
-        self._open(self.find(entry_id))
-
-    # --- the form ----------------------------------------------------------------------------------------------
-
-    def add(self) -> None:
-        """Begin a new entry."""
-        if self._form.is_edited:
-            self._select(None)
-            return
-        self.show_rows(None)
-        self._status.say("")
-        self._open(None)
-
-    def revert(self) -> None:
-        """Forget what was typed."""
-        self._status.say("")
-        self._open(self.find(getattr(self._form.base, "id", None)))
+    # --- saving ------------------------------------------------------------------------------------------------
 
     def save(self) -> None:
         """Save what was typed, all of it or nothing."""
         self._question.drop()
-        if not self._form.check():
-            self._status.say("Nothing was saved: see what is said beside the fields.", "wrong")
-            return
+        if self._form.check():
+            self._try(self._written)
+        else:
+            told = self._form.unseen or "see what is said beside the fields."
+            self._status.say(f"Nothing was saved: {told}", "wrong")
+
+    def _try(self, write: Callable[[], EntryT]) -> None:
+        """Write, and show what came of it."""
         try:
-            saved = self._written()
+            saved = write()
         except ChangedMeanwhile as error:
             self._ask_whose(error)
+        except ConfigUnsure as error:
+            self._written_unsurely(error)
+        except (EndpointNotFound, ProviderNotFound) as error:
+            self._status.fail(error)
+            self._offer_again()
         except CcwError as error:
             self._status.fail(error)
         else:
@@ -206,75 +65,62 @@ class RecordTab(ABC, Generic[EntryT]):
             return self._add(self._home, self._form.entry())
         return self._update(self._home, base, self._form.changed)
 
+    def _written_again(self) -> EntryT:
+        return self._add(self._home, self._form.whole())
+
     def _saved(self, entry: EntryT) -> None:
+        home, config = self._home, self._workspace.config  # another one may be shown below
         self._form.fill(entry)
         self._on_change()
-        self._shown = self._entries()
-        self.show_rows(entry.id)
-        self._open(self.find(entry.id))
-        self._status.say(f"Saved {entry.id} in {style.place(self._home.path)}.", "right")
+        self._show_anew(entry.id)
+        told = f"Saved {entry.id} in {style.place(home.path)}."
+        if home is not config and config.origin(entry) == "project":
+            told += f"\nHere it is hidden by the one of {style.place(config.path)}, which has the same id."
+        self._status.say(told, "right")
 
-    def _open(self, entry: EntryT | None) -> None:
-        try:
-            self._stored_in = None if entry is None else self._store_of(entry)
-        except CcwError as error:
-            self._status.fail(error)
-            return
-        self._question.drop()
-        self._form.fill(entry, self._defaults())
-        self._where.layout.display = None if entry is None else "none"
-        if entry is None:
-            self._title.value = f"<b>A new {self.kind}</b>"
-        else:
-            self._title.value = f"{style.said(entry.id)} {style.said(f'in {style.place(self._home.path)}', 'faint')}"
-        self._show_buttons()
-        self._opened(entry)
+    def _written_unsurely(self, error: ConfigUnsure) -> None:
+        """What was typed stands in the file: to save it again would add it twice, or be a conflict with oneself."""
+        opened = self._opened_id
+        self._form.fill(None)
+        self._on_change()
+        self._show_anew(opened)
+        self._status.fail(error)
 
-    def _show_buttons(self) -> None:
-        is_new = self._form.base is None
-        self._save.description = "Add" if is_new else "Save"
-        self._save.disabled = self._revert.disabled = not (self._form.is_edited or is_new)
-        self._delete.disabled = is_new
-
-    @property
-    def _home(self) -> ConfigStore:
-        """The store of the file that the form's entry stands in, or will."""
-        return self._stored_in or self._store(self._where.value)
-
-    def _store(self, origin: str) -> ConfigStore:
-        config = self._workspace.config
-        return config.user if origin == "user" else config
-
-    def _store_of(self, entry: EntryT) -> ConfigStore:
-        """The store of the file that an entry comes from, and an edit of it goes to."""
-        return self._store(self._workspace.config.origin(entry))
-
-    # --- questions ---------------------------------------------------------------------------------------------
+    # --- deleting ----------------------------------------------------------------------------------------------
 
     def ask_delete(self) -> None:
         """Ask before the entry is deleted, and say what goes along."""
-        entry = self._form.base
-        assert isinstance(entry, Provider | Endpoint)
+        self._ask_delete(self._form.base)
+
+    def _ask_delete(self, entry: Any, first: str = "") -> None:
         try:
-            along = self._along(entry)  # type: ignore[arg-type]  # the form's entry is of the tab's kind
+            self._planned = deletion_of(entry, self._workspace.config)
         except CcwError as error:
             self._status.fail(error)
             return
-        what = f"Delete {entry.id}" + (f", and with it {', '.join(along)}?" if along else "?")
-        self._question.sure(what, "Delete it", lambda: self._really_delete(entry))
+        self._question.sure(first + self._planned.question, "Delete it", lambda: self._really_delete(entry))
 
     def _really_delete(self, entry: Any) -> None:
         try:
-            was_there = self._remove(self._home, entry)
+            was_there = self._planned.do()
+        except ConfigConflict:
+            self._ask_delete_anew(entry.id)
         except CcwError as error:
             self._status.fail(error)
-            return
-        self._form.fill(None, self._defaults())
-        self._on_change()
-        self._shown = self._entries()
-        self.show_rows(None)
-        self._open(None)
-        self._status.say(f"Deleted {entry.id}." if was_there else f"{entry.id} was gone already.", "right")
+        else:
+            self._form.fill(None, self._defaults())
+            self._on_change()
+            self._show_anew(None)
+            self._status.say(f"Deleted {entry.id}." if was_there else f"{entry.id} was gone already.", "right")
+
+    def _ask_delete_anew(self, entry_id: str) -> None:
+        """The entry, or what goes along, is not what the user agreed to."""
+        self.refresh()
+        entry = self.find(entry_id)
+        if entry is not None:
+            self._ask_delete(entry, f"{entry_id}, or what goes along with it, was changed meanwhile by someone else.\n")
+
+    # --- what somebody else did meanwhile ----------------------------------------------------------------------
 
     def _ask_whose(self, error: ChangedMeanwhile) -> None:
         """Show what somebody else has changed meanwhile beside what was typed here, and offer both."""
@@ -293,3 +139,13 @@ class RecordTab(ABC, Generic[EntryT]):
         self._status.say("")
         self.refresh()
         self._open(self.find(stored.id))
+
+    def _offer_again(self) -> None:
+        """Where somebody has deleted the entry meanwhile, what was typed can still be kept."""
+        entry_id = self._opened_id
+        with self._reading:
+            if entry_id is None or any(entry.id == entry_id for entry in self._entries()):
+                return  # it is something else that was not found
+            again = button("Add it again", lambda: self._try(self._written_again), "plus")
+            told = style.said(f"{entry_id} was deleted meanwhile by someone else.", "doubt")
+            self._question.ask(told, [again, button("Let it go", self.revert, "undo")])

@@ -3,12 +3,26 @@
 from __future__ import annotations
 
 import os
+import re
 from html import escape
 from pathlib import Path
 from typing import Final
 
 CLASS: Final = "ccw-panel"
 """Of the panel's outermost element; everything below hangs on it."""
+
+_HALF: Final = re.compile("[\ud800-\udfff]")
+_UNKNOWN: Final = "\ufffd"
+
+
+def plain(text: str) -> str:
+    """A text as it can be sent to a front end: JSON can spell half a surrogate pair, and UTF-8 cannot."""
+    return _HALF.sub(_UNKNOWN, text)
+
+
+def escaped(text: str) -> str:
+    """A plain text as HTML, and as it can be sent."""
+    return escape(plain(text))
 
 
 def said(text: str, kind: str = "") -> str:
@@ -18,7 +32,7 @@ def said(text: str, kind: str = "") -> str:
         text: Plain text; it is escaped.
         kind: `wrong`, `right`, `doubt`, `faint`, or empty for the ordinary colour.
     """
-    body = escape(text).replace("\n", "<br>")
+    body = escaped(text).replace("\n", "<br>")
     return f'<span class="ccw-{kind}">{body}</span>' if kind else f"<span>{body}</span>"
 
 
@@ -35,4 +49,4 @@ def live(body: str) -> str:
 
 def code(text: str) -> str:
     """A text to be copied: one click selects it all."""
-    return f'<pre class="ccw-code" tabindex="0">{escape(text)}</pre>'
+    return f'<pre class="ccw-code" tabindex="0">{escaped(text)}</pre>'

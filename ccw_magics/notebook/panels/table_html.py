@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from html import escape
 
 from ccw_magics.notebook.panels import style
 
@@ -19,11 +18,11 @@ def table_html(label: str, headings: Sequence[str], rows: Sequence[Sequence[str]
     """
     kinds = [' class="ccw-number"' if heading in numbers else "" for heading in headings]
     head = "".join(
-        f'<th scope="col"{kind}>{escape(heading)}</th>' for heading, kind in zip(headings, kinds, strict=True)
+        f'<th scope="col"{kind}>{style.escaped(heading)}</th>' for heading, kind in zip(headings, kinds, strict=True)
     )
     body = "".join(f"<tr>{_cells(row, kinds)}</tr>" for row in rows)
     table = f'<table class="ccw-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
-    return f'<div class="ccw-scroll" role="region" tabindex="0" aria-label="{escape(label)}">{table}</div>'
+    return f'<div class="ccw-scroll" role="region" tabindex="0" aria-label="{style.escaped(label)}">{table}</div>'
 
 
 def meter_html(label: str, share: float, told: str) -> str:
@@ -35,8 +34,8 @@ def meter_html(label: str, share: float, told: str) -> str:
         told: The words beside it.
     """
     bar = f'<meter class="ccw-meter" min="0" max="1" high="0.9" optimum="0" value="{min(max(share, 0.0), 1.0):.4f}"'
-    return f'<div class="ccw-measure">{bar} aria-label="{escape(label)}"></meter> {style.said(told)}</div>'
+    return f'<div class="ccw-measure">{bar} aria-label="{style.escaped(label)}"></meter> {style.said(told)}</div>'
 
 
 def _cells(row: Sequence[str], kinds: Sequence[str]) -> str:
-    return "".join(f"<td{kind}>{escape(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))
+    return "".join(f"<td{kind}>{style.escaped(cell)}</td>" for cell, kind in zip(row, kinds, strict=True))

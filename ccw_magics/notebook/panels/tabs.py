@@ -10,12 +10,15 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import ipywidgets
 
-from ccw_magics.errors import CcwError
+from ccw_magics.config import trust
+from ccw_magics.config.migration import VERSION
+from ccw_magics.errors import CcwError, ConfigConflict
 from ccw_magics.notebook.panels import style
 from ccw_magics.notebook.panels.buttons import button
 from ccw_magics.notebook.panels.frame import PanelFrame
 
 if TYPE_CHECKING:
+    from ccw_magics.config.store import ConfigStore
     from ccw_magics.workspace import Workspace
 
 _TABS: Final = {
@@ -28,6 +31,11 @@ _TEXT: Final = (
     "ccw_magics panel of {root}. If nothing else is shown here, this front end has no widgets: "
     "`%ccw provider add`, `%ccw endpoint add`, `%ccw cache` and `%ccw history` do the same."
 )
+_NEWER: Final = (
+    "{path} is of version {version}, and this ccw_magics knows {known}: it can be read here, and not changed.\n"
+    "Update ccw_magics (pip install --upgrade ccw_magics)."
+)
+_REPLACED: Final = "The config was changed after its risks were shown here, so nothing was accepted."
 _newest: dict[Path, Callable[..., None]] = {}
 """What refreshes the newest panel of each project."""
 
@@ -54,6 +62,7 @@ class Panel:
     def __init__(self, workspace: Workspace) -> None:
         self._workspace = workspace
         self._tabs: dict[int, Tab] = {}
+        self._judged = ""
         self._notice = ipywidgets.HTML()
         self._trust = button("Trust this config", self._accept, "check")
         self._pages = ipywidgets.Tab([ipywidgets.VBox() for _ in _TABS], titles=list(_TABS), selected_index=0)
@@ -76,7 +85,7 @@ class Panel:
 
     def refresh(self) -> None:
         """Show what the files hold now."""
-        self._show_trust()
+        self._show_notice()
         index = self._pages.selected_index
         if index is None:
             return
@@ -86,36 +95,53 @@ class Panel:
             self._pages.children[index].children = (tab.widget,)
         self._tabs[index].refresh()
 
-    def _show_trust(self) -> None:
-        """Say what the config would do that the user has not accepted, or why it cannot be read."""
-        try:
-            self._workspace.config.require_trust()
-        except CcwError as error:
-            self._notify(error)
-            self._trust.layout.display = None if _is_risky(self._workspace) else "none"
-        else:
-            self._notice.value = ""
-            self._trust.layout.display = "none"
+    def fail(self, error: Exception) -> None:
+        """Say that the panel could not be refreshed; an error that nobody foresaw may hold a key: only its name."""
+        told = _in_words(error) if isinstance(error, CcwError) else type(error).__name__
+        self._notify(f"The panel could not be refreshed: {told}")
 
-    def _notify(self, error: CcwError) -> None:
-        told = style.said("\n".join(filter(None, [error.message, error.hint])))
-        self._notice.value = f'<div class="ccw-notice" role="alert">{told}</div>'
+    def _show_notice(self, first: str = "") -> None:
+        """Say what needs the user's word: risks that were not accepted, a newer file, or why none can be read.
+
+        Args:
+            first: What is to be said before.
+        """
+        config, told = self._workspace.config, [first]
+        risks: list[trust.Risk] = []
+        try:
+            told += [_of_version(store) for store in (config, config.user)]
+            risks, self._judged = config.judged()
+            trust.require_trust(risks, self._judged, config.path)
+        except CcwError as error:
+            told.append(_in_words(error))
+            self._trust.layout.display = None if risks else "none"
+        else:
+            self._trust.layout.display = "none"
+        self._notify("\n".join(filter(None, told)))
+
+    def _notify(self, text: str) -> None:
+        self._notice.value = f'<div class="ccw-notice" role="alert">{style.said(text)}</div>' if text else ""
 
     def _accept(self) -> None:
+        """Accept the content whose risks were shown, and no other."""
         try:
-            self._workspace.config.trust()
+            self._workspace.config.trust(digest=self._judged)
+        except ConfigConflict:
+            self._show_notice(_REPLACED)
         except CcwError as error:
-            self._notify(error)
+            self._notify(_in_words(error))
         else:
             self.refresh()
 
 
-def _is_risky(workspace: Workspace) -> bool:
-    """Whether the config can be read, and there is something to accept."""
-    try:
-        return bool(workspace.config.risks())
-    except CcwError:
-        return False
+def _in_words(error: CcwError) -> str:
+    return "\n".join(filter(None, [error.message, error.hint]))
+
+
+def _of_version(store: ConfigStore) -> str:
+    """Why a file cannot be changed here; empty where it can."""
+    version = store.load().version
+    return _NEWER.format(path=style.place(store.path), version=version, known=VERSION) if version > VERSION else ""
 
 
 def _made(place: str, workspace: Workspace, on_change: Any) -> Tab:
@@ -138,7 +164,10 @@ def _after_each_cell(panel: Panel, root: Path) -> None:
         return
 
     def refresh(_result: object = None) -> None:
-        panel.refresh()
+        try:
+            panel.refresh()
+        except Exception as error:  # noqa: BLE001 - IPython would print its trace below every cell from now on
+            panel.fail(error)
 
     last, _newest[root] = _newest.get(root), refresh
     if last is not None:

@@ -149,9 +149,9 @@ def test_what_somebody_else_changed_is_shown_beside_what_was_typed(form: Form) -
     assert form.against(theirs) == [
         ("name", "A", "mine"),
         ("apiBase", "https://theirs/v1", "(as theirs)"),
-        ("apiKeys", "id: 2, key: sk-…ef2, weight: 1, enabled: True", "(as theirs)"),
         ("advancedSettings.customHeaders", "X-Team: ${T}", "(as theirs)"),
         ("advancedSettings.rpm", "9", "(as theirs)"),
+        ("apiKeys", "id: 2, key: sk-…ef2, weight: 1, enabled: True", "(as theirs)"),
     ]
     assert KEY not in str(form.against(theirs))
 
@@ -163,13 +163,18 @@ def test_what_somebody_else_changed_is_shown_beside_what_was_typed(form: Form) -
         pytest.param({"name": None}, {"name": None}, id="taken away"),
         pytest.param(
             {"advancedSettings.timeout": "5"},
-            {"advancedSettings": {"timeout": "5", "rpm": 5, "customHeaders": {"X-Team": "sk-…def"}}},
+            {"advancedSettings": {"timeout": "5", "rpm": 5, "customHeaders": {"X-Team": Secret(KEY)}}},
             id="one setting",
         ),
         pytest.param(
             {"advancedSettings.rpm": None, "advancedSettings.customHeaders": None},
             {"advancedSettings": {"timeout": 60}},
             id="settings taken away",
+        ),
+        pytest.param(
+            {f"advancedSettings.{name}": None for name in ("timeout", "rpm", "customHeaders")},
+            {"advancedSettings": None},
+            id="all of them",
         ),
     ],
 )

@@ -59,7 +59,7 @@ def test_tabs_are_built_when_they_are_opened_and_kept(workspace: Workspace) -> N
     assert list(panel._tabs) == [0]
     for index in (1, 2, 3):
         panel._pages.selected_index = index
-        assert panel._pages.children[index] is panel._tabs[index].widget
+        assert panel._pages.children[index].children == (panel._tabs[index].widget,)
     kept = dict(panel._tabs)
     panel._pages.selected_index = 1
     assert panel._tabs == kept
@@ -89,7 +89,7 @@ def test_what_needs_trust_is_said_and_can_be_given(workspace: Workspace) -> None
 
 
 def test_what_cannot_be_trusted_is_said(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refused() -> None:
+    def refused(*, digest: str) -> None:
         raise CcwError("cannot be written down", hint="Make room.")
 
     write(workspace, json.dumps(RISKY))
