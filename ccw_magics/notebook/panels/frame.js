@@ -21,8 +21,27 @@ function makeReachable(panel) {
   }
 }
 
+const isShown = (element) => element.isConnected && element.getClientRects().length > 0;
+
+// A pressed button may be taken away with its question, or blocked: the focus would fall to the page, and whoever has
+// no mouse would have to find the place again. It goes to the nearest box around it that is still there.
+function keepFocus(trail) {
+  const [last, ...around] = trail;
+  const active = document.activeElement;
+  if (!last || (active !== document.body && active !== last) || (isShown(last) && !last.disabled)) return;
+  const box = around.find(isShown);
+  if (!box) return;
+  if (!box.hasAttribute("tabindex")) box.tabIndex = -1;
+  box.focus({ preventScroll: true });
+}
+
 function render({ model, el }) {
   const panelOf = () => el.closest(`.${model.get("panel_class")}`);
+  let trail = []; // from what was last used in the panel up to the panel; empty once the user is elsewhere
+  const follow = (event) => {
+    const path = event.composedPath();
+    trail = path.slice(0, path.indexOf(panelOf()) + 1);
+  };
   const keep = (event) => {
     if (!panelOf()?.contains(event.target)) return;
     event.target.toggleAttribute(SUPPRESS, !event.ctrlKey && !event.altKey && !event.metaKey);
@@ -33,15 +52,24 @@ function render({ model, el }) {
   };
   // Before anybody else: windows come first when an event is captured.
   window.addEventListener("keydown", keep, true);
-  const observer = new MutationObserver(() => panelOf() && makeReachable(panelOf()));
+  window.addEventListener("focusin", follow, true);
+  window.addEventListener("pointerdown", follow, true);
+  const observer = new MutationObserver(() => {
+    if (!panelOf()) return;
+    makeReachable(panelOf());
+    keepFocus(trail);
+  });
   requestAnimationFrame(() => {
     const panel = panelOf();
     if (!panel) return;
     makeReachable(panel);
-    observer.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter: ["class"] });
+    const attributeFilter = ["class", "disabled", "style"];
+    observer.observe(panel, { subtree: true, childList: true, attributes: true, attributeFilter });
   });
   return () => {
     window.removeEventListener("keydown", keep, true);
+    window.removeEventListener("focusin", follow, true);
+    window.removeEventListener("pointerdown", follow, true);
     observer.disconnect();
   };
 }

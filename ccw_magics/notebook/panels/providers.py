@@ -64,15 +64,6 @@ class ProvidersTab(RecordTab[Provider]):
         with self._deposited():
             return store.update_provider(entry.id, changed)
 
-    def _remove(self, store: ConfigStore, entry: Provider) -> bool:
-        return store.delete_provider(entry.id)
-
-    def _along(self, entry: Provider) -> Sequence[str]:
-        """The endpoints of the same file: those go with their provider."""
-        store, origin = self._home, self._workspace.config.origin(entry)
-        known = store.get_all_endpoints()
-        return [item.id for item in known if item.provider_id == entry.id and store.origin(item) == origin]
-
     def _defaults(self) -> Mapping[str, Any]:
         return {"enabled": True, "type": "openai"}
 
