@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Callable, Mapping, Sequence
+from functools import reduce
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.lookup import find, provider_not_found
-from ccw_magics.errors import CcwError, ProviderNotFound
+from ccw_magics.errors import CcwError, EndpointNotFound, ProviderNotFound
 from ccw_magics.stats import Table
 
 if TYPE_CHECKING:
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 user_option: Final[Callable[[Any], Any]] = click.option(
     "--user", is_flag=True, help="In your own config, which lies under every project's."
 )
+NotFoundT = TypeVar("NotFoundT", EndpointNotFound, ProviderNotFound)
+
 yes_option: Final[Callable[[Any], Any]] = click.option("--yes", is_flag=True, help="Do it without asking.")
 
 
@@ -52,13 +55,23 @@ def own_provider(door: Door, provider_id: str, *, user: bool) -> Provider:
 
 def provider_not_here(door: Door, provider_id: str, *, user: bool) -> ProviderNotFound:
     """The error where the file that the verb changes has no such provider; says so where the other one has it."""
-    config = door.workspace.config
     error = provider_not_found(provider_id, store_of(door, user=user).load())
-    if config.get_provider(provider_id) is not None:
+    return other_file_named(error, door, door.workspace.config.get_provider(provider_id), user=user)
+
+
+def other_file_named(error: NotFoundT, door: Door, found: object, *, user: bool) -> NotFoundT:
+    """The error of an entry that is not in the file at hand, with a word on the other one, where it was found there."""
+    if found is not None:
+        config = door.workspace.config
         error.hint = f"It is in {(config if user else config.user).path}: " + (
             "without --user that file is meant." if user else "--user changes that file."
         )
     return error
+
+
+def with_options(options: Sequence[Callable[[Any], Any]]) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Give a command several options, which its `--help` lists in this order."""
+    return lambda command: reduce(lambda made, option: option(made), reversed(options), command)
 
 
 def only_users(table: Table, *, user: bool) -> Table:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from ccw_magics import stats
 from ccw_magics.calls.routing import known_endpoints
-from ccw_magics.cli.editing import confirm, given, only_users, origin_of, store_of, user_option, yes_option
+from ccw_magics.cli.editing import (
+    confirm,
+    given,
+    only_users,
+    origin_of,
+    other_file_named,
+    store_of,
+    user_option,
+    with_options,
+    yes_option,
+)
 from ccw_magics.config.lookup import endpoint_not_found, find
 from ccw_magics.config.models import LOCAL_ID, Endpoint
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import EndpointNotFound
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door
@@ -57,10 +66,6 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 )
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return reduce(lambda made, option: option(made), reversed(_OPTIONS), command)
-
-
 @click.command()
 @user_option
 @click.pass_obj
@@ -96,7 +101,7 @@ endpoint.add_command(default)
 @endpoint.command("add")
 @click.argument("endpoint_id", metavar="ID")
 @click.option("--provider", "provider_id", metavar="ID", required=True, help="Whose model it is.")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def add(door: Door, /, endpoint_id: str, *, user: bool, is_default: bool, **options: Any) -> str:
     """Add endpoint ID: a provider's model under a name of yours."""
@@ -111,7 +116,7 @@ def add(door: Door, /, endpoint_id: str, *, user: bool, is_default: bool, **opti
 @endpoint.command("edit")
 @click.argument("endpoint_id", metavar="ID")
 @click.option("--provider", "provider_id", metavar="ID", help="Whose model it is.")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def edit(door: Door, /, endpoint_id: str, *, user: bool, is_default: bool, **options: Any) -> str:
     """Change endpoint ID: what is given replaces what was there, and an empty value takes it away."""
@@ -202,12 +207,7 @@ def _own(store: ConfigStore, *, user: bool) -> list[Endpoint]:
     return [known for known in store.get_all_endpoints() if store.origin(known) == origin_of(user=user)]
 
 
-def _not_here(door: Door, endpoint_id: str, *, user: bool) -> ConfigError:
+def _not_here(door: Door, endpoint_id: str, *, user: bool) -> EndpointNotFound:
     """There is no such endpoint in the file at hand; say where there is one."""
-    config = door.workspace.config
     error = endpoint_not_found(endpoint_id, store_of(door, user=user).load())
-    if config.get_endpoint(endpoint_id) is not None:
-        error.hint = f"It is in {(config if user else config.user).path}: " + (
-            "without --user that file is meant." if user else "--user changes that file."
-        )
-    return error
+    return other_file_named(error, door, door.workspace.config.get_endpoint(endpoint_id), user=user)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import reduce
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -17,6 +16,7 @@ from ccw_magics.cli.editing import (
     secret,
     store_of,
     user_option,
+    with_options,
     yes_option,
 )
 from ccw_magics.cli.typed_keys import (
@@ -55,10 +55,6 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 )
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return reduce(lambda made, option: option(made), reversed(_OPTIONS), command)
-
-
 @click.group("key", cls=DiscreetGroup)
 def key() -> None:
     """Several keys of one provider, which take turns; `provider edit --routing` says how."""
@@ -85,7 +81,7 @@ def show(door: Door, provider_id: str, *, user: bool) -> Table:
 @key.command("add", cls=DiscreetCommand)
 @click.argument("provider_id", metavar="ID")
 @click.option("--id", "new_id", metavar="KEYID", help="What it is called; counted up by itself.")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def add(door: Door, /, provider_id: str, *, new_id: str | None, user: bool, **options: Any) -> str:
     """Give provider ID one more key, and show what it is called."""
@@ -109,7 +105,7 @@ def add(door: Door, /, provider_id: str, *, new_id: str | None, user: bool, **op
 @key.command("edit", cls=DiscreetCommand)
 @click.argument("provider_id", metavar="ID")
 @click.argument("key_id", metavar="KEYID")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def edit(door: Door, /, provider_id: str, key_id: str, *, user: bool, **options: Any) -> str:
     """Change key KEYID of provider ID: what is given replaces what was there, an empty value takes it away."""

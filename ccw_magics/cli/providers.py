@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from functools import reduce
 from typing import TYPE_CHECKING, Any, Final, get_args
 
 import click
@@ -23,6 +22,7 @@ from ccw_magics.cli.editing import (
     secret,
     store_of,
     user_option,
+    with_options,
     yes_option,
 )
 from ccw_magics.cli.provider_keys import key
@@ -116,10 +116,6 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 )
 
 
-def _options(command: Callable[..., Any]) -> Callable[..., Any]:
-    return reduce(lambda made, option: option(made), reversed(_OPTIONS), command)
-
-
 @click.command()
 @user_option
 @click.pass_obj
@@ -141,7 +137,7 @@ provider.add_command(key)
 
 @provider.command("add", cls=DiscreetCommand)
 @click.option("--type", metavar="TYPE", required=True, help="openai, anthropic, google, azure, mistral, ollama, …")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def add(door: Door, /, *, user: bool, asks: bool, in_keyring: bool, **options: Any) -> str:
     """Add a provider, and show its id. Without a key, it is the type's usual variable."""
@@ -160,7 +156,7 @@ def add(door: Door, /, *, user: bool, asks: bool, in_keyring: bool, **options: A
 @provider.command("edit", cls=DiscreetCommand)
 @click.argument("provider_id", metavar="ID")
 @click.option("--type", metavar="TYPE", help="openai, anthropic, google, azure, mistral, ollama, …")
-@_options
+@with_options(_OPTIONS)
 @click.pass_obj
 def edit(door: Door, /, provider_id: str, *, user: bool, asks: bool, in_keyring: bool, **options: Any) -> str:
     """Change provider ID: what is given replaces what was there, and an empty value takes it away."""
