@@ -316,6 +316,11 @@ def test_what_is_no_file_is_refused_and_stays(store: ConfigStore, kind: str, mon
 @pytest.fixture
 def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConfigStore]:
     """The store of a sound file in a folder of its own; to root nothing would be refused."""
+    with tempfile.TemporaryDirectory() as elsewhere:  # what is imported late is imported now: nobody may not read it
+        warm = ConfigStore(Path(elsewhere))
+        warm.init(example=False)
+        for call in (*READS.values(), *CHANGES.values()):
+            failure(call, warm)
     with tempfile.TemporaryDirectory() as directory:
         monkeypatch.setenv("HOME", directory)
         store = ConfigStore(Path(directory))
@@ -332,8 +337,18 @@ def as_nobody(monkeypatch: pytest.MonkeyPatch) -> Iterator[ConfigStore]:
             os.seteuid(user)
 
 
+# But for `init`, which reads the package's own files: those may be out of nobody's reach.
+REFUSED = [call for name, call in {**READS, **CHANGES}.items() if name != "init"]
+
+
+def inode_of(path: Path) -> tuple[int, ...]:
+    """What a write would change: the time of the last reading is none of it."""
+    status = path.stat()
+    return status.st_ino, status.st_mode, status.st_uid, status.st_size, status.st_mtime_ns
+
+
 def check_untouched(store: ConfigStore) -> None:
-    errors = [failure(call, store) for call in (*READS.values(), *CHANGES.values())]
+    errors = [failure(call, store) for call in REFUSED]
     assert all(error is not None and str(store.path) in error.message for error in errors)
 
 
@@ -341,9 +356,9 @@ def check_untouched(store: ConfigStore) -> None:
 @pytest.mark.parametrize("mode", [0o000, 0o200])
 def test_a_file_that_may_not_be_read_stays(as_nobody: ConfigStore, mode: int) -> None:
     as_nobody.path.chmod(mode)
-    before = as_nobody.path.stat()
+    before = inode_of(as_nobody.path)
     check_untouched(as_nobody)
-    assert as_nobody.path.stat() == before
+    assert inode_of(as_nobody.path) == before
 
 
 @pytest.mark.skipif(os.name == "nt", reason="modes are POSIX's")
@@ -358,12 +373,12 @@ def test_in_a_folder_that_may_not_be_entered(as_nobody: ConfigStore) -> None:
 def test_in_a_folder_that_may_not_be_written(as_nobody: ConfigStore) -> None:
     folder = as_nobody.path.parent
     folder.chmod(0o500)
-    before = as_nobody.path.stat()
+    before = inode_of(as_nobody.path)
     assert failure(ConfigStore.load, as_nobody) is None
-    for change in CHANGES.values():
+    for change in (call for call in REFUSED if call in CHANGES.values()):
         error = failure(change, as_nobody)
         assert error is not None
         assert str(as_nobody.path) in error.message
-        assert as_nobody.path.stat() == before
+        assert inode_of(as_nobody.path) == before
     folder.chmod(0o700)
     assert sorted(path.name for path in folder.iterdir()) == [as_nobody.path.name]
