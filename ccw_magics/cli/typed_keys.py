@@ -15,7 +15,7 @@ import click
 from ccw_magics.cli.editing import is_terminal
 from ccw_magics.config import keyring, trust
 from ccw_magics.config.credentials import Secret, is_mask, is_reference, references
-from ccw_magics.config.models import STANDARD_KEY_NAMES, Config, Provider
+from ccw_magics.config.models import STANDARD_KEY_NAMES, Provider
 from ccw_magics.errors import CcwError, ConfigError, ConfigUnsure
 
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ def _on_references(value: Secret) -> Iterator[str]:
 
 def tell_where_keys_go(door: Door, store: ConfigStore, made: Provider) -> None:
     """Say where keys go that is not their type's own place, and whether the config is trusted to send them."""
-    going = _risks(made)
+    going = trust.risks_of(made)
     for risk in going:
         door.note(f"Its key goes to {risk.target}: {risk.why}.")
     if not going:
@@ -187,11 +187,3 @@ def tell_left_entry(door: Door, before: Secret, after: Secret | None) -> None:
     entry = keyring.name_in(before.reveal())
     if entry and (after is None or after != before):
         door.note(f"The keyring still has {entry}: `keyring del {keyring.SERVICE} {entry}` takes it out.")
-
-
-def _risks(made: Provider) -> list[trust.Risk]:
-    """Where a key goes that is not its type's own place, be it a reference or the key itself."""
-    if not any(made.secrets()):
-        return []
-    judged = made.model_copy(update={"api_key": Secret("${KEY}")})
-    return trust.risks(Config(providers=[judged]))

@@ -216,10 +216,14 @@ def _describe(error: ValidationError) -> str:
     first, *others = error.errors(include_url=False, include_context=False, include_input=False)
     place = "".join(f"[{part}]" if isinstance(part, int) else f".{_shown(part)}" for part in first["loc"])
     place = place.removeprefix(".")
-    # Pydantic's messages name what was expected; only their form of address is ours.
-    problem = first["msg"].replace("Input should be", "should be").removeprefix("Value error, ")
+    problem = in_words(first["msg"])
     more = f" (and {len(others)} more)" if others else ""
     return f"{place}: {problem}{more}" if place else f"{problem}{more}"
+
+
+def in_words(message: str) -> str:
+    """A message of pydantic's, which names what was expected, without its form of address."""
+    return message.replace("Input should be", "should be").removeprefix("Value error, ")
 
 
 def _shown(name: str) -> str:

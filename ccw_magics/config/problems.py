@@ -8,6 +8,7 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 
 from ccw_magics.config import entries
+from ccw_magics.config.configfile import in_words
 from ccw_magics.config.models import STORED
 
 
@@ -34,8 +35,3 @@ def problems(model: type[BaseModel], given: Mapping[str, Any], *, is_stored: boo
     except RecursionError:
         return {"": "nested too deeply"}
     return {}
-
-
-def in_words(message: str) -> str:
-    """A message of pydantic's, which names what was expected, without its form of address."""
-    return message.replace("Input should be", "should be").removeprefix("Value error, ")

@@ -235,6 +235,13 @@ def record(digest: str) -> None:
         raise ConfigError(f"{folder} cannot be written: {error.strerror}") from None
 
 
+def risks_of(provider: Provider) -> list[Risk]:
+    """Where the keys of one provider go that is not its type's own place, be they references or keys themselves."""
+    if not any(provider.secrets()):
+        return []
+    return risks(Config(providers=[provider.model_copy(update={"id": "p", "api_key": Secret("${KEY}")})]))
+
+
 def trust(path: Path) -> str:
     """Accept a config file's present content, and return its hash.
 

@@ -11,7 +11,7 @@ from ipywidgets import Text
 
 from ccw_magics.config import trust
 from ccw_magics.config.credentials import Secret, shown_base
-from ccw_magics.config.models import AdvancedSettings, Config, Provider
+from ccw_magics.config.models import AdvancedSettings, Provider
 from ccw_magics.notebook.panels.fields import LABEL_WIDTH, ChoiceField, Field, FlagField, TextField
 from ccw_magics.notebook.panels.form import Fields
 from ccw_magics.notebook.panels.headers_field import HeadersField
@@ -221,6 +221,4 @@ def _going(entry: Mapping[str, Any]) -> Iterator[trust.Risk]:
         provider = Provider.model_validate({name: value for name, value in entry.items() if value is not None})
     except ValidationError:  # which is said beside its field
         return
-    if any(provider.secrets()):
-        judged = provider.model_copy(update={"id": "new", "api_key": Secret("${KEY}")})
-        yield from trust.risks(Config(providers=[judged]))
+    yield from trust.risks_of(provider)
