@@ -22,12 +22,14 @@ if TYPE_CHECKING:
     from ccw_magics.config.store import ConfigStore as ConfigStore
     from ccw_magics.context.pack import Pack as Pack
     from ccw_magics.context.patterns import extract_patterns as extract_patterns
+    from ccw_magics.errors import AlreadyExists as AlreadyExists
     from ccw_magics.errors import BudgetExceeded as BudgetExceeded
     from ccw_magics.errors import CallInterrupted as CallInterrupted
     from ccw_magics.errors import CcwError as CcwError
     from ccw_magics.errors import ConfigError as ConfigError
     from ccw_magics.errors import ContextTooLarge as ContextTooLarge
     from ccw_magics.errors import EndpointNotFound as EndpointNotFound
+    from ccw_magics.errors import NotTrusted as NotTrusted
     from ccw_magics.errors import PatternError as PatternError
     from ccw_magics.errors import ProviderError as ProviderError
     from ccw_magics.errors import ProviderNotFound as ProviderNotFound
@@ -39,12 +41,14 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _ERRORS = (
+    "AlreadyExists",
     "BudgetExceeded",
     "CallInterrupted",
     "CcwError",
     "ConfigError",
     "ContextTooLarge",
     "EndpointNotFound",
+    "NotTrusted",
     "PatternError",
     "ProviderError",
     "ProviderNotFound",
@@ -80,6 +84,11 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted(__all__)
+
+
+def _jupyter_server_extension_points() -> list[dict[str, str]]:
+    """Jupyter Server's hook: where the extension is that answers under `<base>/api/litellm-api/`."""
+    return [{"module": "ccw_magics.server"}]
 
 
 def load_ipython_extension(ipython: InteractiveShell) -> None:

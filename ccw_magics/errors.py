@@ -8,6 +8,8 @@
     │   ├── ConfigUnsure      it was written, and a power cut may undo that
     │   ├── EndpointNotFound
     │   ├── ProviderNotFound
+    │   ├── AlreadyExists     an id that is taken
+    │   ├── NotTrusted        the config would send keys or files where its user did not agree to
     │   └── SecretMissing     a key is not configured, or its variable is not set
     ├── PatternError          an @ reference that cannot be followed
     ├── ContextTooLarge       over maxSizeKB, or over the model's context window
@@ -77,6 +79,14 @@ class EndpointNotFound(ConfigError):
 
 class ProviderNotFound(ConfigError):
     """No provider has this id."""
+
+
+class AlreadyExists(ConfigError):
+    """A provider or an endpoint of this id is there already."""
+
+
+class NotTrusted(ConfigError):
+    """The config would send keys or files elsewhere, and its user has not accepted that."""
 
 
 class SecretMissing(ConfigError):

@@ -70,3 +70,14 @@ class Door(Protocol):
             CcwError: There are no widgets here.
         """
         ...
+
+    def serve(self, port: int, /) -> None:
+        """Answer HTTP on loopback until interrupted.
+
+        Args:
+            port: 0 for any that is free.
+
+        Raises:
+            CcwError: The port is taken, or this is no place for it.
+        """
+        ...

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from functools import cached_property
+from importlib import import_module
 from typing import NoReturn
 
 import click
@@ -60,6 +61,10 @@ class ShellDoor:
     def panel(self) -> None:
         """There are no widgets in a shell."""
         raise no_widgets()
+
+    def serve(self, port: int, /) -> None:
+        """Run the server until Ctrl-C; it stands above this floor, and so is named by a string."""
+        import_module("ccw_magics.server.serve").serve(self.workspace.root, port, click.echo)
 
     def note(self, text: str) -> None:
         """A line beside a verb's result, on standard error."""

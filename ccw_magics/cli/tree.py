@@ -66,6 +66,16 @@ def panel(door: Door) -> None:
     door.panel()
 
 
+@tree.command()
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=3000, show_default=True, help="Where; 0 takes any that is free."
+)
+@click.pass_obj
+def serve(door: Door, port: int) -> None:
+    """Answer HTTP on this machine alone, as CCW does, until Ctrl-C; a notebook's own server does so anyway."""
+    door.serve(port)
+
+
 @tree.command("help")
 @click.pass_context
 def show_help(context: click.Context) -> str:

@@ -70,7 +70,7 @@ WEIGHT_MAX = 1e6
 """Largest weight of a key: shares finer than one in a million mean nothing, and the sum of all must stay finite."""
 
 
-def _camel(name: str) -> str:
+def camel(name: str) -> str:
     """`max_size_kb` to `maxSizeKB`, as CCW spells it."""
     first, *rest = name.split("_")
     return first + "".join(word.upper() if word in {"kb", "mb"} else word.capitalize() for word in rest)
@@ -107,7 +107,7 @@ Number = Annotated[float, PlainSerializer(_whole, return_type=float)]
 class _Model(BaseModel):
     # Input is hidden in errors since it may be a key.
     model_config = ConfigDict(
-        alias_generator=_camel,
+        alias_generator=camel,
         populate_by_name=True,
         extra="allow",
         frozen=True,

@@ -16,7 +16,7 @@ from ccw_magics.config.layers import USER_PATH, Origin, merged, of_the_project
 from ccw_magics.config.lookup import endpoint_not_found, find, index_of, provider_not_found, require_provider
 from ccw_magics.config.models import LOCAL_ID, Budget, Config, Endpoint, GlobalCacheSettings, Provider
 from ccw_magics.config.resolution import resolved
-from ccw_magics.errors import ConfigConflict, ConfigError, EndpointNotFound, ProviderNotFound
+from ccw_magics.errors import AlreadyExists, ConfigConflict, EndpointNotFound, ProviderNotFound
 
 CONFIG_PATH = Path(".ccw", "storage", "config", "litellm-api-config.json")
 """The file below a project's root; the name and place are CCW's."""
@@ -155,14 +155,15 @@ class ConfigStore:
         """Add a provider, under the id `<type>-<milliseconds>` unless it brings one.
 
         Raises:
-            ConfigError: Its id is taken, it is not of the right shape, or the file cannot be written.
+            AlreadyExists: Its id is taken.
+            ConfigError: It is not of the right shape, or the file cannot be written.
         """
 
         def edit(data: entries.Entry, config: Config) -> Provider:
             taken = {known.id for known in config.providers}
             entry = entries.new_provider(provider, taken)
             if entry["id"] in taken:
-                raise ConfigError(f"there is a provider {entry['id']} already")
+                raise AlreadyExists(f"there is a provider {entry['id']} already")
             data["providers"].append(entry)
             return configfile.validate(Provider, entry)
 
@@ -245,13 +246,14 @@ class ConfigStore:
 
         Raises:
             ProviderNotFound: Its provider does not exist.
-            ConfigError: Its id is taken or reserved, it is not of the right shape, or the file cannot be written.
+            AlreadyExists: Its id is taken.
+            ConfigError: Its id is reserved, it is not of the right shape, or the file cannot be written.
         """
 
         def edit(data: entries.Entry, config: Config) -> Endpoint:
             entry = entries.new_endpoint(endpoint)
             if index_of(config.endpoints, entry["id"]) is not None:
-                raise ConfigError(f"there is an endpoint {entry['id']} already")
+                raise AlreadyExists(f"there is an endpoint {entry['id']} already")
             require_provider(self._known(config), entry["providerId"])
             data["endpoints"].append(entry)
             return configfile.validate(Endpoint, entry)
@@ -405,7 +407,8 @@ class ConfigStore:
             The config that was judged. Use this one: the file may change before the next `load`.
 
         Raises:
-            ConfigError: Naming host, variable and file.
+            NotTrusted: Naming host, variable and file.
+            ConfigError: The file cannot be read or understood.
         """
         snapshot = self._document.current()
         config = snapshot.config if self._is_user else self._over_user(snapshot.config)

@@ -23,7 +23,7 @@ from pathlib import Path
 from ccw_magics.config.credentials import Secret, references
 from ccw_magics.config.lookup import find
 from ccw_magics.config.models import Config, Endpoint, Provider
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import ConfigError, NotTrusted
 
 OWN_HOSTS = {
     "openai": ("api.openai.com",),
@@ -268,12 +268,12 @@ def require_trust(found: list[Risk], digest: str, path: Path) -> None:
         path: The file, for the message.
 
     Raises:
-        ConfigError: Naming host, variable and file.
+        NotTrusted: Naming host, variable and file.
     """
     if os.environ.get("CCW_TRUST") == "1" or is_trusted(digest):
         return
     if found:
-        raise ConfigError(
+        raise NotTrusted(
             f"{path} is not trusted: " + "; ".join(str(risk) for risk in found),
             hint="Read the file; `%ccw trust` (or `ccw trust`) then accepts this content, CCW_TRUST=1 any content.",
         )

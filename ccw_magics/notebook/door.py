@@ -110,6 +110,13 @@ class NotebookDoor:
 
         show(self.workspace)
 
+    def serve(self, _port: int, /) -> None:
+        """A cell that never ends is no place for a server, and there is one already."""
+        raise CcwError(
+            "`serve` is for a terminal",
+            hint="Jupyter's own server answers the same requests, at <base>/api/litellm-api/.",
+        )
+
     def _result(self, result: object, *, is_drawn: bool = False) -> Any:
         """What a cell returns of what a verb did: a table as a DataFrame, a reply as it is; text is printed."""
         if isinstance(result, Table):

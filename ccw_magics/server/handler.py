@@ -1,0 +1,182 @@
+"""One operation as a request: who may, what was sent, what is answered."""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing, suppress
+from http import HTTPStatus
+from traceback import format_tb
+from types import TracebackType
+from typing import Any, Final
+
+from jupyter_server.auth.decorator import authorized
+from jupyter_server.base.handlers import APIHandler
+from tornado import web
+from tornado.iostream import StreamClosedError
+
+from ccw_magics.errors import CcwError, ConfigError
+from ccw_magics.server.operation import Call, Event, Operation
+from ccw_magics.server.places import Places
+from ccw_magics.server.reading import read_body, read_number
+from ccw_magics.server.refusal import Refusal, status_of
+
+LARGEST_BODY_BYTES: Final = 4 << 20
+"""A prompt of a million tokens, the widest window there is, has about as much; a config has a thousandth."""
+_HINTS: Final = {
+    HTTPStatus.FORBIDDEN: "Send the header 'Authorization: token …' with the server's token.",
+    HTTPStatus.NOT_FOUND: "GET api/litellm-api/openapi.json describes what there is.",
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"A body may have {LARGEST_BODY_BYTES:,} bytes.",
+}
+
+
+@web.stream_request_body  # or tornado would read 512 MB from anybody before it asks who that is
+class OperationHandler(APIHandler):
+    """The operations on one path. Who is not logged in gets 403 on every verb, before the body is read."""
+
+    auth_resource = "ccw_magics"
+
+    def initialize(self, operations: Mapping[str, Operation], places: Places) -> None:
+        """Tornado's hook: what the route was made with."""
+        self._operations = operations
+        self._places = places
+        self._body = bytearray()
+        self._is_too_large = False
+        self._work: asyncio.Task[None] | None = None
+
+    def set_default_headers(self) -> None:
+        """Nobody on the way is to keep a config, or an answer."""
+        super().set_default_headers()
+        self.set_header("Cache-Control", "no-store")
+
+    async def prepare(self, **options: Any) -> None:
+        """See who asks, and for how much; Jupyter's own checks come first.
+
+        Raises:
+            web.HTTPError: It is nobody who is logged in, or the body is too large.
+        """
+        await super().prepare(**options)
+        if self.request.method == "OPTIONS":
+            return
+        if self.current_user is None:
+            raise web.HTTPError(HTTPStatus.FORBIDDEN)
+        declared = self.request.headers.get("Content-Length", "0")
+        if declared.isdecimal() and int(declared) > LARGEST_BODY_BYTES:
+            raise web.HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+
+    def data_received(self, chunk: bytes) -> None:
+        """Keep what comes of the body, as far as it may go."""
+        self._is_too_large |= len(self._body) + len(chunk) > LARGEST_BODY_BYTES
+        if not self._is_too_large:
+            self._body += chunk
+
+    def on_connection_close(self) -> None:
+        """Break off what nobody waits for any more."""
+        super().on_connection_close()
+        if self._work is not None:
+            self._work.cancel()
+
+    @web.authenticated
+    @authorized
+    async def get(self, *ids: str) -> None:
+        """Show something."""
+        await self._serve(*ids)
+
+    @web.authenticated
+    @authorized
+    async def post(self, *ids: str) -> None:
+        """Add or do something."""
+        await self._serve(*ids)
+
+    @web.authenticated
+    @authorized
+    async def put(self, *ids: str) -> None:
+        """Change something."""
+        await self._serve(*ids)
+
+    @web.authenticated
+    @authorized
+    async def delete(self, *ids: str) -> None:
+        """Delete something."""
+        await self._serve(*ids)
+
+    async def _serve(self, *ids: str) -> None:
+        self._work = asyncio.ensure_future(self._answer(*ids))
+        with suppress(asyncio.CancelledError):  # the client has gone
+            await self._work
+
+    async def _answer(self, *ids: str) -> None:
+        try:
+            operation = self._operation()
+            call = await asyncio.to_thread(self._call, operation, *ids)
+            if inspect.isasyncgenfunction(operation.run):
+                await self._stream(operation.run(call))
+            elif inspect.iscoroutinefunction(operation.run):
+                await self.finish(await operation.run(call))
+            else:
+                await self.finish(await asyncio.to_thread(operation.run, call))
+        except CcwError as error:
+            self._refuse(status_of(error), error.message, error.hint)
+
+    def _operation(self) -> Operation:
+        if not self._operations:
+            raise web.HTTPError(HTTPStatus.NOT_FOUND)
+        operation = self._operations.get((self.request.method or "").lower())
+        if operation is None:
+            raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
+        if self._is_too_large:
+            raise web.HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        return operation
+
+    def _call(self, operation: Operation, id_: str = "") -> Call:
+        """The request, read; in a thread, since it looks at files."""
+        body = {} if operation.body is None else read_body(bytes(self._body), operation.body)
+        numbers = {
+            number.name: read_number(number, self.get_query_argument(number.name, None)) for number in operation.numbers
+        }
+        folder = self._places.folder(self.get_query_argument("path", ""))
+        workspace = self._places.workspace(folder)
+        try:
+            workspace.config.load()
+        except ConfigError as error:  # nothing that the client sent is wrong
+            raise Refusal(error.message, hint=error.hint, status=HTTPStatus.CONFLICT) from None
+        return Call(workspace, folder, self._places.folder, id_, body, numbers)
+
+    async def _stream(self, events: AsyncGenerator[Event, None]) -> None:
+        # The headers go out with the first event: until then an error has a status of its own.
+        async with aclosing(events):
+            async for event in events:
+                self.set_header("Content-Type", "text/event-stream")
+                self.write(event.encode())
+                try:
+                    await self.flush()
+                except StreamClosedError:
+                    return
+        await self.finish(set_content_type="text/event-stream")
+
+    def _refuse(self, status: int, error: str, hint: str | None = None) -> None:
+        self.set_status(status)
+        self.finish({"error": error, "hint": hint or ""})
+
+    def write_error(self, status_code: int, **kwargs: Any) -> None:
+        """An error that tornado or Jupyter raised, in our form; a fault of ours without its trace or message."""
+        error = kwargs.get("exc_info", (None, None, None))[1]
+        status = HTTPStatus(status_code)
+        if status == HTTPStatus.METHOD_NOT_ALLOWED:
+            self.set_header("Allow", ", ".join(sorted(verb.upper() for verb in self._operations)) or "OPTIONS")
+        if status == HTTPStatus.INTERNAL_SERVER_ERROR:
+            self._refuse(status, f"ccw_magics itself failed: {type(error).__name__}", "The server's log has the trace.")
+            return
+        said = error.log_message if isinstance(error, web.HTTPError) else None
+        self._refuse(status, said or status.phrase, _HINTS.get(status))
+
+    def log_exception(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """Log a fault of ours without its message, which may hold what was sent."""
+        if kind is None or isinstance(error, web.HTTPError):
+            super().log_exception(kind, error, trace)
+            return
+        where = "".join(format_tb(trace))
+        self.log.error("%s %s: %s\n%s", self.request.method, self.request.path, kind.__name__, where)

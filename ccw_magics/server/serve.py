@@ -1,0 +1,61 @@
+"""`ccw serve`: a Jupyter Server on loopback with these routes, and neither kernels nor files."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Final
+
+from jupyter_server.serverapp import ServerApp
+
+from ccw_magics.errors import CcwError
+from ccw_magics.server.extension import BASE
+
+_SERVICES: Final = ("auth", "security")
+"""Of Jupyter Server's own: whoever has the token may ask questions on its user's bill, and not run code."""
+
+
+class _RoutesServer(ServerApp):
+    """Jupyter Server, so that logins, tokens, hosts and cookies are checked as everywhere; ends at the first Ctrl-C."""
+
+    default_services = _SERVICES  # type: ignore[assignment]  # its annotation is of the default's length
+
+    def init_signal(self) -> None:
+        """Jupyter would ask whether that was meant; a server without kernels has nothing to lose."""
+        super().init_signal()
+        signal.signal(signal.SIGINT, self._signal_stop)
+
+    def _signal_stop(self, _number: Any, _frame: Any) -> None:
+        self.stop(from_signal=True)
+
+
+def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
+    """Answer on loopback until Ctrl-C.
+
+    Args:
+        root: The project; `?path=` reaches the folders below it.
+        port: 0 for any that is free.
+        tell: Called with the lines that say where it is and how to ask it.
+
+    Raises:
+        CcwError: The port is taken, or may not be used.
+    """
+    app = _RoutesServer.instance(
+        root_dir=str(root),
+        ip="localhost",
+        port=port,
+        port_retries=0,
+        open_browser=False,
+        allow_root=True,
+        log_level="WARN",
+        jpserver_extensions={"ccw_magics": True},
+    )
+    try:
+        app.initialize(argv=[], find_extensions=False)
+    except SystemExit:
+        raise CcwError(f"port {port} is taken, or may not be used", hint="--port takes another one.") from None
+    base, token = f"{app.connection_url}{BASE}", app.identity_provider.token
+    tell(f"serving {root} at {base}\nCtrl-C ends it. Each request needs the token:")
+    tell(f"  curl -H 'Authorization: token {token}' {base}/providers")
+    app.start()
