@@ -28,6 +28,14 @@ _PATH: Final = {
     "description": "A folder below the server's root, whose project is meant; the root's where it is left out.",
     "schema": {"type": "string"},
 }
+_EVENT: Final = {
+    "type": "object",
+    "required": ["event", "data"],
+    "properties": {
+        "event": {"enum": ["stdout", "stderr", "reply"]},
+        "data": {"type": "string", "contentMediaType": "application/json"},
+    },
+}
 _ABOUT: Final = (
     "Providers, endpoints, the cache and questions of a project, as its notebooks and shells have them. "
     "Every request needs the server's token."
@@ -88,7 +96,7 @@ def _answer(operation: Operation) -> dict[str, Any]:
         'Events `stdout` and `stderr` whose data is `{"text": …}`, and at the end `reply`, whose data is a '
         f"{operation.answer.__name__}."
     )
-    return {"description": about, "content": {"text/event-stream": {"schema": {"type": "string"}}}}
+    return {"description": about, "content": {"text/event-stream": {"schema": _EVENT}}}
 
 
 def _response(about: str, schema: dict[str, Any]) -> dict[str, Any]:
