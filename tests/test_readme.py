@@ -14,6 +14,7 @@ import pytest
 from ccw_magics.cli.tree import tree
 from ccw_magics.config.models import STANDARD_KEY_NAMES
 from ccw_magics.context.patterns import extract_patterns
+from ccw_magics.server.table import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -63,6 +64,15 @@ ERRORS = [text for row in rows("errors") for text in code(row[0])]
 def test_every_error_text_is_in_the_source(text: str) -> None:
     fixed = [part.strip(" :;,") for part in text.split("…")]
     assert [part for part in fixed if part and part not in SOURCE] == []
+
+
+def test_the_table_of_routes_is_complete() -> None:
+    listed = set()
+    for row in rows("routes"):
+        for part in row[0].split(";"):
+            *verbs, path = code(part)
+            listed |= {(verb.lower(), path) for verb in verbs}
+    assert listed == {(operation.verb, operation.path) for operation in OPERATIONS}
 
 
 def test_every_variable_is_in_the_source() -> None:

@@ -24,6 +24,8 @@ from ccw_magics.server.refusal import Refusal, status_of
 
 LARGEST_BODY_BYTES: Final = 4 << 20
 """A prompt of a million tokens, the widest window there is, has about as much; a config has a thousandth."""
+LARGEST_DISCARDED_BYTES: Final = 64 << 20
+"""Of a body that is refused; a larger one is not waited for."""
 _HINTS: Final = {
     HTTPStatus.FORBIDDEN: "Send the header 'Authorization: token …' with the server's token.",
     HTTPStatus.NOT_FOUND: "GET api/litellm-api/openapi.json describes what there is.",
@@ -33,7 +35,7 @@ _HINTS: Final = {
 
 @web.stream_request_body  # or tornado would read 512 MB from anybody before it asks who that is
 class OperationHandler(APIHandler):
-    """The operations on one path. Who is not logged in gets 403 on every verb, before the body is read."""
+    """The operations on one path. Who is not logged in gets 403 on every verb, and nothing is kept of what he sends."""
 
     auth_resource = "ccw_magics"
 
@@ -42,7 +44,7 @@ class OperationHandler(APIHandler):
         self._operations = operations
         self._places = places
         self._body = bytearray()
-        self._is_too_large = False
+        self._refusal: web.HTTPError | None = None
         self._work: asyncio.Task[None] | None = None
 
     def set_default_headers(self) -> None:
@@ -53,22 +55,33 @@ class OperationHandler(APIHandler):
     async def prepare(self, **options: Any) -> None:
         """See who asks, and for how much; Jupyter's own checks come first.
 
+        A refusal waits until the body has come, and was thrown away: a connection that is closed with something unread
+        may take the answer with it.
+
         Raises:
-            web.HTTPError: It is nobody who is logged in, or the body is too large.
+            web.HTTPError: The request is refused, and its body is too large to be thrown away.
         """
-        await super().prepare(**options)
-        if self.request.method == "OPTIONS":
-            return
-        if self.current_user is None:
-            raise web.HTTPError(HTTPStatus.FORBIDDEN)
         declared = self.request.headers.get("Content-Length", "0")
-        if declared.isdecimal() and int(declared) > LARGEST_BODY_BYTES:
+        size_bytes = int(declared) if declared.isdecimal() else 0
+        try:
+            await super().prepare(**options)
+            self._admit(size_bytes)
+        except web.HTTPError as refusal:
+            if size_bytes > LARGEST_DISCARDED_BYTES or self.request.method == "OPTIONS":
+                raise
+            self._refusal = refusal
+
+    def _admit(self, size_bytes: int) -> None:
+        if self.current_user is None and self.request.method != "OPTIONS":
+            raise web.HTTPError(HTTPStatus.FORBIDDEN)
+        if size_bytes > LARGEST_BODY_BYTES:
             raise web.HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
 
     def data_received(self, chunk: bytes) -> None:
         """Keep what comes of the body, as far as it may go."""
-        self._is_too_large |= len(self._body) + len(chunk) > LARGEST_BODY_BYTES
-        if not self._is_too_large:
+        if self._refusal is None and len(self._body) + len(chunk) > LARGEST_BODY_BYTES:
+            self._refusal = web.HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
+        if self._refusal is None:
             self._body += chunk
 
     def on_connection_close(self) -> None:
@@ -101,7 +114,21 @@ class OperationHandler(APIHandler):
         """Delete something."""
         await self._serve(*ids)
 
+    @web.authenticated
+    @authorized
+    async def patch(self, *ids: str) -> None:
+        """Nothing is done by this verb."""
+        await self._serve(*ids)
+
+    @web.authenticated
+    @authorized
+    async def head(self, *ids: str) -> None:
+        """Likewise."""
+        await self._serve(*ids)
+
     async def _serve(self, *ids: str) -> None:
+        if self._refusal is not None:
+            raise self._refusal
         self._work = asyncio.ensure_future(self._answer(*ids))
         with suppress(asyncio.CancelledError):  # the client has gone
             await self._work
@@ -125,8 +152,6 @@ class OperationHandler(APIHandler):
         operation = self._operations.get((self.request.method or "").lower())
         if operation is None:
             raise web.HTTPError(HTTPStatus.METHOD_NOT_ALLOWED)
-        if self._is_too_large:
-            raise web.HTTPError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE)
         return operation
 
     def _call(self, operation: Operation, id_: str = "") -> Call:
@@ -169,6 +194,8 @@ class OperationHandler(APIHandler):
             self._refuse(status, f"ccw_magics itself failed: {type(error).__name__}", "The server's log has the trace.")
             return
         said = error.log_message if isinstance(error, web.HTTPError) else None
+        if status == HTTPStatus.FORBIDDEN and getattr(self, "_jupyter_current_user", None) is None:
+            said = None  # an XSRF token is missing too, but that is not what helps
         self._refuse(status, said or status.phrase, _HINTS.get(status))
 
     def log_exception(

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
 from jupyter_server.serverapp import ServerApp
+from traitlets.config import Config
 
 from ccw_magics.errors import CcwError
 from ccw_magics.server.extension import BASE
@@ -15,11 +18,17 @@ from ccw_magics.server.extension import BASE
 _SERVICES: Final = ("auth", "security")
 """Of Jupyter Server's own: whoever has the token may ask questions on its user's bill, and not run code."""
 
+_TOKEN_BYTES: Final = 24
+"""As Jupyter Server's own."""
+
 
 class _RoutesServer(ServerApp):
     """Jupyter Server, so that logins, tokens, hosts and cookies are checked as everywhere; ends at the first Ctrl-C."""
 
     default_services = _SERVICES  # type: ignore[assignment]  # its annotation is of the default's length
+
+    def load_config_file(self, *_arguments: Any, **_options: Any) -> None:
+        """Read none: what somebody set for his Jupyter, such as an open address or no token, is not meant for this."""
 
     def init_signal(self) -> None:
         """Jupyter would ask whether that was meant; a server without kernels has nothing to lose."""
@@ -41,6 +50,8 @@ def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
     Raises:
         CcwError: The port is taken, or may not be used.
     """
+    # Chosen here, or Jupyter would announce it once more, with a page to open.
+    token = os.environ.get("JUPYTER_TOKEN") or secrets.token_hex(_TOKEN_BYTES)
     app = _RoutesServer.instance(
         root_dir=str(root),
         ip="localhost",
@@ -50,12 +61,13 @@ def serve(root: Path, port: int, tell: Callable[[str], None]) -> None:
         allow_root=True,
         log_level="WARN",
         jpserver_extensions={"ccw_magics": True},
+        config=Config({"IdentityProvider": {"token": token}}),
     )
     try:
         app.initialize(argv=[], find_extensions=False)
     except SystemExit:
         raise CcwError(f"port {port} is taken, or may not be used", hint="--port takes another one.") from None
-    base, token = f"{app.connection_url}{BASE}", app.identity_provider.token
+    base = f"{app.connection_url}{BASE}"
     tell(f"serving {root} at {base}\nCtrl-C ends it. Each request needs the token:")
     tell(f"  curl -H 'Authorization: token {token}' {base}/providers")
     app.start()

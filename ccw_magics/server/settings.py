@@ -47,9 +47,7 @@ def change_default_endpoint(call: Call) -> dict[str, Any]:
 OPERATIONS = (
     Operation("get", "/config", get_config, ConfigShown),
     Operation("get", "/config/cache", get_cache_settings, GlobalCacheSettings),
-    Operation(
-        "put", "/config/cache", change_cache_settings, SettingsDone, Body(GlobalCacheSettings, is_change=True)
-    ),
+    Operation("put", "/config/cache", change_cache_settings, SettingsDone, Body(GlobalCacheSettings, is_change=True)),
     Operation("get", "/config/default-endpoint", get_default_endpoint, DefaultEndpoint),
     Operation(
         "put", "/config/default-endpoint", change_default_endpoint, DefaultEndpointDone, Body(DefaultEndpointChange)

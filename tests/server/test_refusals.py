@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from typing import Any
 
-import httpx
 import pytest
 from served import Site
 
@@ -27,38 +26,156 @@ def filled(site: Site) -> Site:
     ("verb", "path", "body", "status", "words"),
     [
         pytest.param("POST", "/providers", {"name": "x"}, 400, "type: Field required", id="without a type"),
-        pytest.param("POST", "/providers", {"type": 5}, 400, "type: should be a valid string", id="a number for a type"),
-        pytest.param("POST", "/providers", {"type": "openai", "enabled": "yes"}, 400, "enabled: should be a valid boolean", id="a word for a switch"),
-        pytest.param("POST", "/providers", {"type": "openai", "apiKey": {"key": KEY}}, 400, "apiKey: should be a string", id="an object for a key"),
-        pytest.param("POST", "/providers", {"type": "openai", "apiKey": "sk-…def"}, 400, "was given a mask", id="a mask for a new key"),
+        pytest.param(
+            "POST", "/providers", {"type": 5}, 400, "type: should be a valid string", id="a number for a type"
+        ),
+        pytest.param(
+            "POST",
+            "/providers",
+            {"type": "openai", "enabled": "yes"},
+            400,
+            "enabled: should be a valid boolean",
+            id="a word for a switch",
+        ),
+        pytest.param(
+            "POST",
+            "/providers",
+            {"type": "openai", "apiKey": {"key": KEY}},
+            400,
+            "apiKey: should be a string",
+            id="an object for a key",
+        ),
+        pytest.param(
+            "POST",
+            "/providers",
+            {"type": "openai", "apiKey": "sk-…def"},
+            400,
+            "was given a mask",
+            id="a mask for a new key",
+        ),
         pytest.param("POST", "/providers", {"type": "openai", "extra": DEEP}, 400, "nested too deeply", id="too deep"),
-        pytest.param("POST", "/providers", {"type": "openai", "id": "openai-1"}, 409, "there is a provider openai-1 already", id="a taken id"),
-        pytest.param("POST", "/providers", {"type": "openai", "id": "a b"}, 400, "without white space", id="an id with a space"),
+        pytest.param(
+            "POST",
+            "/providers",
+            {"type": "openai", "id": "openai-1"},
+            409,
+            "there is a provider openai-1 already",
+            id="a taken id",
+        ),
+        pytest.param(
+            "POST", "/providers", {"type": "openai", "id": "a b"}, 400, "without white space", id="an id with a space"
+        ),
         pytest.param("PUT", "/providers/openai-1", {"id": "other"}, 400, "cannot be changed", id="another id"),
-        pytest.param("PUT", "/providers/openai-1", {"type": None}, 400, "type: Field required", id="the type taken away"),
-        pytest.param("PUT", "/providers/openai-1", {"advancedSettings": {"timeout": "60"}}, 400, "advancedSettings.timeout: should be a valid number", id="a text for seconds"),
+        pytest.param(
+            "PUT", "/providers/openai-1", {"type": None}, 400, "type: Field required", id="the type taken away"
+        ),
+        pytest.param(
+            "PUT",
+            "/providers/openai-1",
+            {"advancedSettings": {"timeout": "60"}},
+            400,
+            "advancedSettings.timeout: should be a valid number",
+            id="a text for seconds",
+        ),
         pytest.param("PUT", "/providers/none", {"name": "x"}, 404, "provider not found: none", id="change of none"),
         pytest.param("GET", "/providers/none", None, 404, "provider not found: none", id="none"),
         pytest.param("DELETE", "/providers/none", None, 404, "provider not found: none", id="deletion of none"),
         pytest.param("POST", "/providers/none/test", None, 404, "provider not found: none", id="test of none"),
-        pytest.param("GET", "/providers/..%2F..%2Fetc%2Fpasswd", None, 404, "provider not found: ../../etc/passwd", id="a path for an id"),
+        pytest.param(
+            "GET",
+            "/providers/..%2F..%2Fetc%2Fpasswd",
+            None,
+            404,
+            "provider not found: ../../etc/passwd",
+            id="a path for an id",
+        ),
         pytest.param("GET", "/cache/..%2F..%2Fcontext.db", None, 404, "no such pack", id="a path for a pack"),
         pytest.param("GET", "/providers/%00", None, 404, "provider not found", id="NUL for an id"),
         pytest.param("GET", "/providers/%ff", None, 400, "", id="no UTF-8 in an id"),
-        pytest.param("POST", "/endpoints", {"id": "mine", "providerId": "openai-1"}, 409, "there is an endpoint mine already", id="a taken endpoint"),
-        pytest.param("POST", "/endpoints", {"id": "panel", "providerId": "openai-1"}, 400, "a word of the %ccw command", id="a reserved word"),
-        pytest.param("POST", "/endpoints", {"id": "new", "providerId": "none"}, 404, "provider not found: none", id="no such provider"),
-        pytest.param("PUT", "/endpoints/mine", {"cacheStrategy": {"maxSizeKB": 0}}, 400, "cacheStrategy.maxSizeKB: should be greater than 0", id="no size"),
-        pytest.param("PUT", "/endpoints/mine", {"params": {"temprature": 1}}, 400, "params.temprature: Extra inputs are not permitted", id="a parameter misspelt"),
+        pytest.param(
+            "POST",
+            "/endpoints",
+            {"id": "mine", "providerId": "openai-1"},
+            409,
+            "there is an endpoint mine already",
+            id="a taken endpoint",
+        ),
+        pytest.param(
+            "POST",
+            "/endpoints",
+            {"id": "panel", "providerId": "openai-1"},
+            400,
+            "a word of the %ccw command",
+            id="a reserved word",
+        ),
+        pytest.param(
+            "POST",
+            "/endpoints",
+            {"id": "new", "providerId": "none"},
+            404,
+            "provider not found: none",
+            id="no such provider",
+        ),
+        pytest.param(
+            "PUT",
+            "/endpoints/mine",
+            {"cacheStrategy": {"maxSizeKB": 0}},
+            400,
+            "cacheStrategy.maxSizeKB: should be greater than 0",
+            id="no size",
+        ),
+        pytest.param(
+            "PUT",
+            "/endpoints/mine",
+            {"params": {"temprature": 1}},
+            400,
+            "params.temprature: Extra inputs are not permitted",
+            id="a parameter misspelt",
+        ),
         pytest.param("DELETE", "/endpoints/none", None, 404, "endpoint not found: none", id="deletion of no endpoint"),
-        pytest.param("PUT", "/config/default-endpoint", {"endpointId": "none"}, 404, "endpoint not found: none", id="no such default"),
-        pytest.param("PUT", "/config/cache", {"maxTotalSizeMB": -1}, 400, "maxTotalSizeMB: should be greater than 0", id="a negative size"),
+        pytest.param(
+            "PUT",
+            "/config/default-endpoint",
+            {"endpointId": "none"},
+            404,
+            "endpoint not found: none",
+            id="no such default",
+        ),
+        pytest.param(
+            "PUT",
+            "/config/cache",
+            {"maxTotalSizeMB": -1},
+            400,
+            "maxTotalSizeMB: should be greater than 0",
+            id="a negative size",
+        ),
         pytest.param("POST", "/execute", {}, 400, "prompt: Field required", id="no question"),
         pytest.param("POST", "/execute", {"prompt": "  "}, 400, "prompt: ", id="an empty question"),
-        pytest.param("POST", "/execute", {"prompt": "x", "endpointId": "none"}, 404, "endpoint not found: none", id="nobody to ask"),
-        pytest.param("POST", "/execute", {"prompt": "x", "endpoint": "mine"}, 400, "endpoint: Extra inputs are not permitted", id="a field misspelt"),
+        pytest.param(
+            "POST",
+            "/execute",
+            {"prompt": "x", "endpointId": "none"},
+            404,
+            "endpoint not found: none",
+            id="nobody to ask",
+        ),
+        pytest.param(
+            "POST",
+            "/execute",
+            {"prompt": "x", "endpoint": "mine"},
+            400,
+            "endpoint: Extra inputs are not permitted",
+            id="a field misspelt",
+        ),
         pytest.param("POST", "/execute", {"prompt": "x", "schema": "a: nothing"}, 400, "", id="a schema that is none"),
-        pytest.param("POST", "/execute", {"prompt": "x", "includeDirs": ["../.."]}, 400, "outside the server's root", id="a folder outside"),
+        pytest.param(
+            "POST",
+            "/execute",
+            {"prompt": "x", "includeDirs": ["../.."]},
+            400,
+            "outside the server's root",
+            id="a folder outside",
+        ),
         pytest.param("GET", "/models/nobody", None, 404, "Provider type not found", id="no such type"),
         pytest.param("GET", "/nothing", None, 404, "Not Found", id="no such route"),
         pytest.param("GET", "/providers/", None, 404, "Not Found", id="an empty id"),
@@ -89,7 +206,9 @@ def test_a_refusal_says_why(filled: Site, verb: str, path: str, body: Any, statu
         pytest.param(b'{"type": 1e999}', "too large", id="infinite"),
         pytest.param(b'{"type": ' + b"1" * 5000 + b"}", "not valid JSON", id="a long number"),
         pytest.param(b'{"type": "\\ud800"}', "surrogate", id="half a pair"),
-        pytest.param(b'{"type": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply", id="a hundred thousand levels"),
+        pytest.param(
+            b'{"type": ' + b"[" * 100_000 + b"]" * 100_000 + b"}", "too deeply", id="a hundred thousand levels"
+        ),
     ],
 )
 def test_a_body_that_is_no_json_is_refused(site: Site, content: bytes, words: str) -> None:
@@ -102,19 +221,22 @@ def test_a_body_that_is_no_json_is_refused(site: Site, content: bytes, words: st
 @pytest.mark.parametrize("is_chunked", [False, True], ids=["declared", "in chunks"])
 def test_a_body_that_is_too_large_is_refused(site: Site, is_chunked: bool) -> None:
     pieces = [b'{"type": "'] + [b"x" * (1 << 20)] * 6
-    try:
-        answer = site.served.request(
-            "POST", "/providers", content=iter(pieces) if is_chunked else b"".join(pieces), params={"path": site.name}
-        )
-    except httpx.TransportError:  # the server hung up while the rest was being sent
-        assert not is_chunked
-        return
+    content = iter(pieces) if is_chunked else b"".join(pieces)
+    answer = site.served.request("POST", "/providers", content=content, params={"path": site.name})
     assert (answer.status_code, answer.json()["hint"]) == (413, "A body may have 4,194,304 bytes.")
 
 
 @pytest.mark.parametrize(
     ("path", "status"),
-    [("../..", 400), ("src/../../../root-old", 400), ("nowhere", 404), ("out", 400), ("out/deeper", 400), ("x" * 5000, 400), ("file", 404)],
+    [
+        ("../..", 400),
+        ("src/../../../root-old", 400),
+        ("nowhere", 404),
+        ("out", 400),
+        ("out/deeper", 400),
+        ("x" * 5000, 400),
+        ("file", 404),
+    ],
 )
 def test_a_path_is_contained(site: Site, path: str, status: int) -> None:
     (site.served.root.parent / "elsewhere" / "deeper").mkdir(parents=True, exist_ok=True)
@@ -131,7 +253,8 @@ def test_a_path_of_nul_is_none(site: Site) -> None:
 
 
 @pytest.mark.parametrize(
-    "query", [{"offset": "-1"}, {"limit": "0"}, {"limit": "9999999999"}, {"offset": "x"}, {"offset": "9" * 40}, {"offset": "²"}]
+    "query",
+    [{"offset": "-1"}, {"limit": "0"}, {"limit": "9999999999"}, {"offset": "x"}, {"offset": "9" * 40}, {"offset": "²"}],
 )
 def test_a_number_out_of_range_is_refused(site: Site, query: dict[str, str]) -> None:
     status, error = site.refused("GET", "/cache/any", **query)
@@ -141,7 +264,11 @@ def test_a_number_out_of_range_is_refused(site: Site, query: dict[str, str]) -> 
 def test_a_config_that_cannot_be_read_is_nobodys_fault_who_asks(site: Site) -> None:
     site.store.path.parent.mkdir(parents=True)
     site.store.path.write_text('{"providers": [{"apiKey": "' + KEY)
-    for verb, path, body in (("GET", "/providers", None), ("POST", "/providers", {"type": "openai"}), ("GET", "/config", None)):
+    for verb, path, body in (
+        ("GET", "/providers", None),
+        ("POST", "/providers", {"type": "openai"}),
+        ("GET", "/config", None),
+    ):
         status, error = site.refused(verb, path, body)
         assert (status, KEY in error) == (409, False)
         assert "not valid JSON" in error
@@ -151,7 +278,9 @@ def test_a_config_that_is_not_trusted_is_not_used(filled: Site) -> None:
     filled.store.path.write_text(
         json.dumps(
             {
-                "providers": [{"id": "p", "type": "openai", "apiKey": "${OPENAI_API_KEY}", "apiBase": "https://evil.example/v1"}],
+                "providers": [
+                    {"id": "p", "type": "openai", "apiKey": "${OPENAI_API_KEY}", "apiBase": "https://evil.example/v1"}
+                ],
                 "endpoints": [{"id": "e", "providerId": "p", "model": "gpt-4o"}],
             }
         )

@@ -1,0 +1,145 @@
+"""`ccw serve`, and the curl lines that CCW's users know, as they stand."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from served import SERVE, Served, environment
+from wire_server import WireServer
+
+from ccw_magics import ConfigStore
+
+README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
+LINES = re.findall(r"^curl .*(?:\\\n.*)*$", README, re.MULTILINE)
+PROVIDER = "openai-1234567890"
+
+
+def test_it_says_where_it_is_and_how_to_ask_it(served: Served) -> None:
+    assert re.fullmatch(
+        rf"serving {re.escape(str(served.root))} at http://localhost:\d+/api/litellm-api\n"
+        r"Ctrl-C ends it\. Each request needs the token:\n"
+        r"  curl -H 'Authorization: token [0-9a-f]{48}' http://localhost:\d+/api/litellm-api/providers\n",
+        served.said,
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["Ctrl-C", "SIGTERM"])
+def test_it_ends_at_the_first_signal(tmp_path: Path, number: signal.Signals) -> None:
+    with Served(tmp_path) as server:
+        server.request("GET", "/providers")
+        server.process.send_signal(number)
+        assert server.process.wait(20) == 0
+    assert server.log.read_text() == ""
+
+
+def test_what_is_set_for_jupyter_opens_nothing(tmp_path: Path) -> None:
+    settings = tmp_path / "home" / ".jupyter" / "jupyter_server_config.py"
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(Served, "_started", _with_settings(settings, Served._started))
+        with Served(tmp_path) as server:
+            assert httpx.get(f"{server.url}/providers", trust_env=False).status_code == 403
+            assert httpx.URL(server.url).host == "localhost"
+
+
+def _with_settings(settings: Path, start: Any) -> Any:
+    def started(server: Served, *arguments: Any) -> Any:
+        settings.parent.mkdir()
+        settings.write_text(
+            "c.ServerApp.ip = '0.0.0.0'\nc.IdentityProvider.token = ''\nc.ServerApp.disable_check_xsrf = True\n"
+        )
+        return start(server, *arguments)
+
+    return started
+
+
+def test_it_has_neither_kernels_nor_files(served: Served) -> None:
+    base = served.url.removesuffix("/litellm-api")
+    for path in ("contents", "kernels", "sessions", "terminals", "kernelspecs", "config/notebook"):
+        assert httpx.get(f"{base}/{path}", headers=served.headers, trust_env=False).status_code == 404
+
+
+def test_it_listens_on_this_machine_alone(served: Served) -> None:
+    port = httpx.URL(served.url).port
+    assert port is not None
+    with socket.socket() as other:
+        other.bind(("127.0.0.2", port))  # free, so it is not the whole machine's
+
+
+def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = str(taken.getsockname()[1])
+        done = subprocess.run(
+            [sys.executable, "-c", SERVE, "--port", port],
+            cwd=tmp_path,
+            env=environment(tmp_path),
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=60,
+        )
+    assert done.returncode == 1
+    assert f"CcwError: port {port} is taken, or may not be used\n--port takes another one.\n" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def is_free(port: int) -> bool:
+    with socket.socket() as tried:
+        return tried.connect_ex(("127.0.0.1", port)) != 0
+
+
+@pytest.fixture
+def three_thousand(tmp_path: Path, wire: WireServer) -> Iterator[Served]:
+    """A server where the lines expect it, and the config that they expect, with the wire server for OpenAI."""
+    if not is_free(3000):
+        pytest.skip("port 3000 is taken")
+    with Served(tmp_path, "--port", "3000", OPENAI_API_KEY="sk-canary-0123456789abcdef") as server:
+        ConfigStore(server.root).add_provider(
+            {"id": PROVIDER, "type": "openai", "apiKey": "${OPENAI_API_KEY}", "apiBase": f"{wire.url}/v1"}
+        )
+        yield server
+
+
+@pytest.mark.skipif(shutil.which("curl") is None, reason="there is no curl")
+def test_the_lines_of_the_readme_run_as_they_stand(three_thousand: Served, wire: WireServer) -> None:
+    add_provider, add_endpoint, test = LINES
+    told = [json.loads(run(line, three_thousand.token)) for line in (add_provider, add_endpoint, test)]
+    provider, endpoint, tested = told
+    assert (provider["success"], provider["provider"]["apiKey"]) == (True, "${OPENAI_API_KEY}")
+    assert (endpoint["success"], endpoint["endpoint"]["cacheStrategy"]["filePatterns"]) == (True, ["*.md", "*.ts"])
+    assert (tested["success"], tested["provider"]) == (False, "openai")  # the wire server has no list of models
+    assert [lookup.headers["Authorization"] for lookup in wire.lookups] == ["Bearer sk-canary-0123456789abcdef"]
+    store = ConfigStore(three_thousand.root)
+    assert [known.id for known in store.get_all_endpoints()] == ["my-gpt4o"]
+    assert len(store.get_all_providers()) == 2
+    for line in LINES:
+        assert json.loads(run(line, "wrong"))["error"] == "Forbidden"
+
+
+def run(line: str, token: str) -> str:
+    """What a line answers in a shell."""
+    environment = {**os.environ, "CCW_TOKEN": token, "NO_PROXY": "*", "no_proxy": "*"}
+    done = subprocess.run(["bash", "-c", line], env=environment, capture_output=True, text=True, check=True, timeout=60)
+    return done.stdout
+
+
+def test_the_lines_of_the_readme_are_those_of_ccw_with_the_token() -> None:
+    token = ' -H "Authorization: token $CCW_TOKEN"'
+    assert [line.replace(token, "") for line in LINES] == [
+        """curl -X POST http://localhost:3000/api/litellm-api/providers -H "Content-Type: application/json" -d '{"name": "My OpenAI", "type": "openai", "apiKey": "${OPENAI_API_KEY}", "enabled": true}'""",
+        """curl -X POST http://localhost:3000/api/litellm-api/endpoints -H "Content-Type: application/json" -d '{"id": "my-gpt4o", "name": "GPT-4o with Cache", "providerId": "openai-1234567890", "model": "gpt-4o", "cacheStrategy": {"enabled": true, "ttlMinutes": 60, "maxSizeKB": 512, "filePatterns": ["*.md", "*.ts"]}}'""",
+        """curl -X POST http://localhost:3000/api/litellm-api/providers/openai-1234567890/test""",
+    ]
+    assert all(token in line for line in LINES)
