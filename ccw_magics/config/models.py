@@ -99,8 +99,13 @@ def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-Id = Annotated[str, AfterValidator(_check_id)]
-EndpointId = Annotated[str, AfterValidator(_check_endpoint_id)]
+_ID_PATTERN = r"^[^\s-]\S*$"
+Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"pattern": _ID_PATTERN})]
+EndpointId = Annotated[
+    str,
+    AfterValidator(_check_endpoint_id),
+    Field(json_schema_extra={"pattern": _ID_PATTERN, "not": {"enum": [*sorted(RESERVED_VERBS)]}}),
+]
 Number = Annotated[float, PlainSerializer(_whole, return_type=float)]
 
 

@@ -11,7 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from ccw_magics.config import entries
 from ccw_magics.config.problems import in_words
-from ccw_magics.server.operation import Body, Number
+from ccw_magics.server.operation import LARGEST, Body, Number
 from ccw_magics.server.refusal import Refusal
 
 DEEPEST: Final = 32
@@ -51,7 +51,7 @@ def read_number(number: Number, text: str | None) -> int:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(content.decode(), parse_constant=_refuse)
+        data = json.loads(content.decode(), parse_constant=_refuse, parse_float=_number)
     except UnicodeDecodeError:
         problem = "the body is not UTF-8 text"
     except json.JSONDecodeError as error:
@@ -69,6 +69,12 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _number(text: str) -> float:
+    """JSON knows one kind of number: 5.0 is as whole as 5."""
+    number = float(text)
+    return int(number) if number.is_integer() and abs(number) <= LARGEST else number
 
 
 def _check_values(data: Any) -> None:

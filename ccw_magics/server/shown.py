@@ -61,16 +61,18 @@ def _open(model: BaseModel) -> dict[str, Any]:
 
 def _masked(value: Any, *, is_telling: bool = False) -> Any:
     if isinstance(value, dict):
-        return {name: _masked(item, is_telling=is_telling or _is_telling(name)) for name, item in value.items()}
+        return {name: _masked_field(name, item, is_telling=is_telling) for name, item in value.items()}
     if isinstance(value, list):
-        return [_masked(item, is_telling=is_telling and isinstance(item, str)) for item in value]
+        return [_masked(item, is_telling=is_telling) for item in value]
     if isinstance(value, str):
         return mask(value) if is_telling else _USER_OF_URL.sub("…", value)
     return value
 
 
-def _is_telling(name: str) -> bool:
-    return _TELLING.search(name) is not None
+def _masked_field(name: str, value: Any, *, is_telling: bool) -> Any:
+    if name == "apiKeys" and isinstance(value, list) and not is_telling:
+        return [_masked(item, is_telling=not isinstance(item, dict)) for item in value]  # its ids and labels are none
+    return _masked(value, is_telling=is_telling or _TELLING.search(name) is not None)
 
 
 def _restored(sent: Any, shown_before: Any, stored: Any) -> Any:

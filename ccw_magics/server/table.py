@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, Final
 
-from ccw_magics.server import cache, endpoints, execute, openapi, providers, settings
+from ccw_magics.server import endpoints, execute, openapi, packs, providers, settings
 from ccw_magics.server.answers import Description
 from ccw_magics.server.operation import Call, Operation
 
 
 def describe(_call: Call) -> dict[str, Any]:
     """Show this description."""
+    return _description()
+
+
+@cache
+def _description() -> dict[str, Any]:
     return openapi.description(OPERATIONS)
 
 
 OPERATIONS: Final[tuple[Operation, ...]] = (
     *providers.OPERATIONS,
     *endpoints.OPERATIONS,
-    *cache.OPERATIONS,
+    *packs.OPERATIONS,
     *settings.OPERATIONS,
     *execute.OPERATIONS,
     Operation("get", "/openapi.json", describe, Description),

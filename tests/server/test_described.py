@@ -20,6 +20,7 @@ EXAMPLES = 8 * int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 CANARY = "sk-canary-0123456789abcdef"
 NAMED = [pytest.param(operation, id=operation.name) for operation in OPERATIONS]
 SENDING = [pytest.param(operation, id=operation.name) for operation in OPERATIONS if operation.body is not None]
+QUICK = {"advancedSettings": {"maxRetries": 0, "timeout": 5}}
 LENIENT = ("positive_data_acceptance",)
 """A description cannot say that ids are unique, nor that a provider must be there."""
 
@@ -28,7 +29,9 @@ LENIENT = ("positive_data_acceptance",)
 def described(served: Served) -> Site:
     """A project that holds a key, an endpoint, and nobody who answers."""
     site = Site(served, "described")
-    site.store.add_provider({"id": "openai-1", "type": "openai", "apiKey": CANARY, "apiBase": "http://127.0.0.1:9/v1"})
+    site.store.add_provider(
+        {"id": "openai-1", "type": "openai", "apiKey": CANARY, "apiBase": "http://127.0.0.1:9/v1", **QUICK}
+    )
     site.store.add_endpoint({"id": "wired", "providerId": "openai-1", "model": "gpt-4o"})
     site.store.set_default_endpoint("wired")
     return site

@@ -50,6 +50,13 @@ def test_how_deep_a_body_may_be(levels: int) -> None:
             read_body(content, Body(Provider))
 
 
+def test_a_whole_number_may_be_written_with_a_point() -> None:
+    read = read_body(b'{"type": "openai", "advancedSettings": {"rpm": 5.0, "timeout": 0.5}}', Body(Provider))
+    assert read["advancedSettings"] == {"rpm": 5, "timeout": 0.5}
+    with pytest.raises(Refusal, match=r"advancedSettings\.rpm: should be a valid integer"):
+        read_body(b'{"type": "openai", "advancedSettings": {"rpm": 5.5}}', Body(Provider))
+
+
 def test_pythons_names_are_taken_for_the_files() -> None:
     assert read_body(b'{"type": "openai", "api_key": "k"}', Body(Provider)) == {"type": "openai", "apiKey": "k"}
 

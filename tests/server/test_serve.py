@@ -16,10 +16,12 @@ from typing import Any
 
 import httpx
 import pytest
+from IPython.core.interactiveshell import InteractiveShell
 from served import SERVE, Served, environment
 from wire_server import WireServer
 
-from ccw_magics import ConfigStore
+from ccw_magics import CcwError, ConfigStore
+from ccw_magics.notebook.door import NotebookDoor
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^curl .*(?:\\\n.*)*$", README, re.MULTILINE)
@@ -93,6 +95,12 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert f"CcwError: port {port} is taken, or may not be used\n--port takes another one.\n" in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_notebook_has_a_server_already() -> None:
+    with pytest.raises(CcwError, match="`serve` is for a terminal") as raised:
+        NotebookDoor(InteractiveShell()).verb(["serve"])
+    assert "<base>/api/litellm-api/" in str(raised.value.hint)
 
 
 def is_free(port: int) -> bool:
