@@ -55,6 +55,12 @@ def test_the_report_would_show_a_heavy_import() -> None:
     assert run("-c", f"import click, pydantic; {REPORT}").split() == ["loaded:", "click", "pydantic"]
 
 
+def test_a_jupyter_server_that_starts_imports_little() -> None:
+    # Jupyter Server itself brings tornado.
+    told = run("-c", f"import ccw_magics.server.extension; {REPORT}")
+    assert set(told.split()) - {"loaded:", "tornado"} == {"pydantic"}
+
+
 # The finder sees each name when Python first looks for it, before any of the module's code runs.
 WATCHED_CALL = f"""
 import json, os, sys
