@@ -70,6 +70,13 @@ WEIGHT_MAX = 1e6
 """Largest weight of a key: shares finer than one in a million mean nothing, and the sum of all must stay finite."""
 
 
+TTL_MINUTES_MAX = 100 * 365 * 24 * 60
+"""A century: not much further on, Python's calendar ends."""
+
+TOTAL_SIZE_MB_MAX = 2**40
+"""An exabyte: its bytes still fit into 64 bits, which are all that sqlite has."""
+
+
 def camel(name: str) -> str:
     """`max_size_kb` to `maxSizeKB`, as CCW spells it."""
     first, *rest = name.split("_")
@@ -262,14 +269,14 @@ class CacheStrategy(_Model):
 
     Attributes:
         enabled: Whether packs are kept; without, files are packed for one call alone.
-        ttl_minutes: Minutes a pack is kept.
+        ttl_minutes: Minutes a pack is kept, up to `TTL_MINUTES_MAX`.
         max_size_kb: Limit of a whole pack in KiB.
         file_patterns: Globs of the files that a reference to a directory brings in; empty for every text file.
         layout: `stable` keeps sent text in place through edits; `fresh` is path order, always.
     """
 
     enabled: bool = True
-    ttl_minutes: Number = Field(default=60, ge=0)
+    ttl_minutes: Number = Field(default=60, ge=0, le=TTL_MINUTES_MAX)
     max_size_kb: int = Field(default=512, gt=0)
     file_patterns: list[str] = Field(default_factory=list)
     layout: Literal["stable", "fresh"] = "stable"
@@ -362,12 +369,12 @@ class GlobalCacheSettings(_Model):
     Attributes:
         enabled: Whether any pack is kept.
         cache_dir: The folder; `~` is the home directory.
-        max_total_size_mb: Limit of all packs together in MiB.
+        max_total_size_mb: Limit of all packs together in MiB, up to `TOTAL_SIZE_MB_MAX`.
     """
 
     enabled: bool = True
     cache_dir: str = Field(default=DEFAULT_CACHE_DIR, min_length=1)
-    max_total_size_mb: Number = Field(default=100, gt=0)
+    max_total_size_mb: Number = Field(default=100, gt=0, le=TOTAL_SIZE_MB_MAX)
 
 
 class Budget(_Model):

@@ -149,6 +149,22 @@ def filled(site: Site) -> Site:
             "maxTotalSizeMB: should be greater than 0",
             id="a negative size",
         ),
+        pytest.param(
+            "PUT",
+            "/config/cache",
+            {"maxTotalSizeMB": 1e308},
+            400,
+            "maxTotalSizeMB: should be less than or equal to 1099511627776",
+            id="an endless size",
+        ),
+        pytest.param(
+            "PUT",
+            "/endpoints/mine",
+            {"cacheStrategy": {"ttlMinutes": 1e300}},
+            400,
+            "cacheStrategy.ttlMinutes: should be less than or equal to 52560000",
+            id="an endless time",
+        ),
         pytest.param("POST", "/execute", {}, 400, "prompt: Field required", id="no question"),
         pytest.param("POST", "/execute", {"prompt": "  "}, 400, "prompt: ", id="an empty question"),
         pytest.param(
