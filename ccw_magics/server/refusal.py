@@ -5,13 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from ccw_magics.errors import AlreadyExists, CcwError, EndpointNotFound, NotTrusted, ProviderNotFound
+from ccw_magics.errors import AlreadyExists, CcwError, ConfigConflict, ConfigUnsure, EndpointNotFound, NotTrusted, ProviderNotFound
 
 _STATUS: Final[tuple[tuple[type[CcwError], HTTPStatus], ...]] = (
     (EndpointNotFound, HTTPStatus.NOT_FOUND),
     (ProviderNotFound, HTTPStatus.NOT_FOUND),
     (AlreadyExists, HTTPStatus.CONFLICT),
+    (ConfigConflict, HTTPStatus.CONFLICT),
     (NotTrusted, HTTPStatus.FORBIDDEN),
+    (ConfigUnsure, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 
 
@@ -30,7 +32,7 @@ class Refusal(CcwError):
 
 
 def status_of(error: CcwError) -> HTTPStatus:
-    """The status that an error of this package stands for: none of them is a fault of the server's."""
+    """The status that an error of this package stands for; one alone is no fault of the client's: a disk that fails."""
     if isinstance(error, Refusal):
         return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
