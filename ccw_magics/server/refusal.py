@@ -5,7 +5,15 @@ from __future__ import annotations
 from http import HTTPStatus
 from typing import Final
 
-from ccw_magics.errors import AlreadyExists, CcwError, ConfigConflict, ConfigUnsure, EndpointNotFound, NotTrusted, ProviderNotFound
+from ccw_magics.errors import (
+    AlreadyExists,
+    CcwError,
+    ConfigConflict,
+    ConfigUnsure,
+    EndpointNotFound,
+    NotTrusted,
+    ProviderNotFound,
+)
 
 _STATUS: Final[tuple[tuple[type[CcwError], HTTPStatus], ...]] = (
     (EndpointNotFound, HTTPStatus.NOT_FOUND),
