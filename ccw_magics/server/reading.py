@@ -10,7 +10,7 @@ from typing import Any, Final, NoReturn
 from pydantic import BaseModel, ValidationError
 
 from ccw_magics.config import entries
-from ccw_magics.config.problems import in_words
+from ccw_magics.config.configfile import in_words
 from ccw_magics.server.operation import LARGEST, Body, Number
 from ccw_magics.server.refusal import Refusal
 
