@@ -5,12 +5,17 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Final, Protocol
+from typing import Any, Final, Literal, Protocol
 
 from ccw_magics.config.credentials import Secret
 
 SEPARATOR: Final = "\n\n---\n\n"
 """Stands between the context and the prompt."""
+
+Tool = Literal["codex", "gemini", "qwen"]
+"""A command-line agent."""
+Mode = Literal["analysis", "write", "auto"]
+"""What an agent may do: read; also change files in its directory; anything, without being asked."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +48,21 @@ class AnswerSchema:
 
 
 @dataclass(frozen=True)
+class AgentTask:
+    """What a command-line agent is told beside the prompt.
+
+    Attributes:
+        mode: What it may do.
+        directory: Where it works, and where relative paths start.
+        include_dirs: Further directories that it may look into, or, where it may write, write to.
+    """
+
+    mode: Mode
+    directory: Path
+    include_dirs: tuple[Path, ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelCall:
     """One request to one model, complete: nothing is looked up in the environment after this.
 
@@ -70,6 +90,7 @@ class ModelCall:
             message, and the tail, what changed since, in the last one before the prompt.
         is_kept: Whether the prompt will be sent again, as a turn: the provider is then asked to keep it too.
         schema: The shape of the answer, where the provider is to hold the model to it.
+        agent: For a command-line agent, what it may do, and where; None for a model.
     """
 
     provider_type: str
@@ -94,6 +115,7 @@ class ModelCall:
     turns: tuple[Exchange, ...] = ()
     is_kept: bool = False
     schema: AnswerSchema | None = None
+    agent: AgentTask | None = None
 
     @property
     def text(self) -> str:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
+from ccw_magics.backends.base import Mode, Tool
 from ccw_magics.schema import Schema
 
 
@@ -29,6 +30,12 @@ class Request:
         max_cost_usd: What this call may cost at most, in US dollars; None for no limit of its own.
         schema: The shape that the answer must have; None for text.
         params: Model parameters under OpenAI's names, such as `temperature` and `max_tokens`.
+        material: Text that goes along behind the prompt and was not typed, such as what was piped in; not searched for
+            references.
+        tool: The command-line agent that is to answer instead of an endpoint, `codex`, `gemini` or `qwen`; empty for
+            none.
+        mode: What that agent may do.
+        model: The model that it is to ask, as it names it; empty for its own choice.
     """
 
     prompt: str
@@ -45,3 +52,7 @@ class Request:
     max_cost_usd: float | None = None
     schema: Schema | None = None
     params: Mapping[str, Any] = field(default_factory=dict)
+    material: str = ""
+    tool: Tool | Literal[""] = ""
+    mode: Mode = "analysis"
+    model: str = ""
