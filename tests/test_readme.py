@@ -18,13 +18,14 @@ from ccw_magics.server.table import OPERATIONS
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+TROUBLESHOOTING = (ROOT / "notebooks" / "troubleshooting.md").read_text(encoding="utf-8")
 SOURCE = "\n".join(path.read_text(encoding="utf-8") for path in sorted((ROOT / "ccw_magics").rglob("*.py")))
 MARKED = re.compile(r"<!-- (?P<name>[a-z: ]+) -->\n(?P<body>(?:```\w*\n.*?\n```)|(?:\|[^\n]*\n)+)", re.DOTALL)
 
 
 def marked(name: str) -> str:
-    """The fenced block or the table behind the comment with this name."""
-    found = [match["body"] for match in MARKED.finditer(README) if match["name"] == name]
+    """The fenced block or the table behind the comment with this name, in the README or in the list of errors."""
+    found = [match["body"] for match in MARKED.finditer(README + TROUBLESHOOTING) if match["name"] == name]
     assert len(found) == 1, name
     return re.sub(r"^```\w*\n|\n```$", "", found[0])
 
