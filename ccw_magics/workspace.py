@@ -196,7 +196,8 @@ class Workspace:
                 next turn of), `replay` (bool: give a recorded answer where nothing it came of has changed, and record
                 this one; False asks again), `max_cost_usd` (float), `schema` (a pydantic model, a dataclass, any type
                 that pydantic takes, or a short form such as `title, line: int`: the shape of the reply's `data`), and
-                model parameters under OpenAI's names (`temperature`, `max_tokens`).
+                model parameters under OpenAI's names (`temperature`, `max_tokens`). `tool` asks a command-line agent
+                instead (`codex`, `gemini`, `qwen`), with `mode` (`analysis`, `write`, `auto`) and `model` (str).
 
         Returns:
             A reply for success and failure alike; `raise_for_error` raises the failure.
@@ -298,6 +299,9 @@ def _request(
         chat=_checked("chat", options.pop("chat", None), str),
         replay=_checked("replay", options.pop("replay", None), bool),
         max_cost_usd=_amount(options.pop("max_cost_usd", None)),
+        tool=options.pop("tool", ""),
+        mode=options.pop("mode", "analysis"),
+        model=options.pop("model", ""),
         schema=schema if schema is None or isinstance(schema, Schema) else Schema.of(schema),
         params=options,
     )

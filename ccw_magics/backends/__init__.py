@@ -1,14 +1,18 @@
-"""Whom we ask: one backend for every hosted or self-hosted model, one for the embedded model."""
+"""Whom we ask: one backend for hosted and self-hosted models, one for the embedded model, one for agents."""
 
 from __future__ import annotations
 
 from functools import cache
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
-from ccw_magics.backends.base import Backend
+from ccw_magics.backends.base import Backend, ModelCall, Tool
 
 if TYPE_CHECKING:
     from ccw_magics.backends.litellm_backend import LiteLLMBackend
+
+
+AGENT_TYPES: Final[dict[Tool, str]] = {"codex": "codex-cli", "gemini": "gemini-cli", "qwen": "qwen-cli"}
+"""Command-line agent to its provider type; litellm has a provider that is called `gemini`."""
 
 
 @cache
@@ -27,6 +31,23 @@ def embedded() -> Backend:
     return LocalBackend()
 
 
+@cache
+def agents() -> Backend:
+    """The backend that runs command-line agents."""
+    from ccw_magics.backends.tool_backend import ToolBackend
+
+    return ToolBackend()
+
+
+def command(call: ModelCall) -> tuple[str, ...]:
+    """The words of the command that a call to an agent runs, its name first."""
+    from ccw_magics.backends import tool_commands
+
+    return tool_commands.command(call)
+
+
 def backend_for(provider_type: str) -> Backend:
     """The backend that answers for a provider of this type."""
+    if provider_type in AGENT_TYPES.values():
+        return agents()
     return embedded() if provider_type == "local" else hosted()

@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Final
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.run import Run
 from ccw_magics.errors import CallInterrupted
 from ccw_magics.journal import Call
-
-MODE: Final = "analysis"
-"""What a call may do. A model can only read what is sent; the command-line agents will know other modes."""
 
 
 def record(run: Run, reply: Reply, *, with_text: bool) -> Call:
@@ -29,8 +25,8 @@ def record(run: Run, reply: Reply, *, with_text: bool) -> Call:
         endpoint=reply.endpoint,
         provider=reply.provider,
         model=reply.model,
-        mode=MODE,
-        prompt_hash=hashlib.sha256(request.prompt.encode(errors="surrogatepass")).hexdigest(),
+        mode=request.mode,
+        prompt_hash=hashlib.sha256(request.text.encode(errors="surrogatepass")).hexdigest(),
         pack_hash=run.prepared.pack_hash() if run.prepared is not None else "",
         files=reply.cached_files,
         input_tokens=None if usage is None else usage.input_tokens,
@@ -47,7 +43,7 @@ def record(run: Run, reply: Reply, *, with_text: bool) -> Call:
         chat=reply.chat,
         outcome=_outcome(reply),
         error=_error(reply, with_text=with_text),
-        prompt=request.prompt if with_text else None,
+        prompt=request.text if with_text else None,
         answer=reply.output if with_text else None,
     )
 

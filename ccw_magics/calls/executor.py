@@ -10,6 +10,7 @@ from pathlib import Path
 from traceback import format_exception
 
 from ccw_magics.calls import account, worker
+from ccw_magics.calls.agent import agent_route, prepare_agent, require_mode
 from ccw_magics.calls.chat import Conversations
 from ccw_magics.calls.model_call import secrets_of
 from ccw_magics.calls.packing import pack_request
@@ -89,9 +90,8 @@ class Executor:
         Raises:
             CcwError: What would be the request's error before anything is sent.
         """
-        chosen = route(self._config.require_trust(), request.endpoint_id)
-        self._require_record(request)
-        prepared = prepare(chosen, request, self._sources, self._owner(chosen), on_output or _ignore, is_dry=True)
+        chosen = self._route(request, request.endpoint_id)
+        prepared = self._prepared(chosen, request, on_output or _ignore, is_dry=True)
         allowance = self._run(request).allowance
         return worker.watch(lambda _emit: plan(prepared, request, allowance), on_output or _ignore, _idle)
 
@@ -154,15 +154,25 @@ class Executor:
     def _prepare(self, run: Run, endpoint_id: str | None, emit: OnOutput) -> Prepared | None:
         """The call to one endpoint; None where it cannot be asked, which the run then knows."""
         try:
-            chosen = route(self._config.require_trust(), endpoint_id)
+            chosen = self._route(run.request, endpoint_id)
             run.goes_to(chosen)
-            self._require_record(run.request)
-            prepared = prepare(chosen, run.request, self._sources, self._owner(chosen), emit)
+            prepared = self._prepared(chosen, run.request, emit)
         except CcwError as error:
             run.failed(error)
             return None
         run.is_ready(prepared)
         return prepared
+
+    def _route(self, request: Request, endpoint_id: str | None) -> Route:
+        """Whom a request goes to; an agent is asked without a look at the config, none of whose keys it gets."""
+        require_mode(request)
+        return agent_route(request) if request.tool else route(self._config.require_trust(), endpoint_id)
+
+    def _prepared(self, chosen: Route, request: Request, emit: OnOutput, *, is_dry: bool = False) -> Prepared:
+        if request.tool:
+            return prepare_agent(chosen, request, self._root)
+        self._require_record(request)
+        return prepare(chosen, request, self._sources, self._owner(chosen), emit, is_dry=is_dry)
 
     def _owner(self, chosen: Route) -> str:
         return f"{self._config.path}#{chosen.provider.id}"

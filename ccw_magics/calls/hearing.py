@@ -10,10 +10,10 @@ from dataclasses import dataclass
 
 from ccw_magics.backends.base import Backend, Done, Event, ModelCall, Note, Sent, Text
 from ccw_magics.calls.progress import Progress
-from ccw_magics.calls.redactor import Redactor
 from ccw_magics.calls.worker import OnOutput
 from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import AdvancedSettings
+from ccw_magics.config.redactor import Redactor
 from ccw_magics.errors import ProviderError
 
 
@@ -124,7 +124,7 @@ def late_error(call: ModelCall, missed: str, seconds: float, setting: str) -> Pr
     """The error for an answer that is late; `setting` is what the user may raise."""
     return ProviderError(
         f"{call.provider_type} {missed} within {seconds:g} s",
-        hint=f"Ask again, or raise advancedSettings.{setting}.",
+        hint="Ask for less at once." if call.agent else f"Ask again, or raise advancedSettings.{setting}.",
         retryable=True,
     )
 

@@ -35,7 +35,7 @@ def build_call(route: Route, request: Request) -> ModelCall:
     return ModelCall(
         provider_type=provider.type,
         model=endpoint.model,
-        prompt=sendable(request.prompt),
+        prompt=sendable(request.text),
         provider_ttl=endpoint.provider_ttl,
         system=sendable(request.system or endpoint.system_prompt or ""),
         api_base=provider.api_base,

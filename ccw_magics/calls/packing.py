@@ -39,8 +39,8 @@ def pack_request(
     return PackRequest(
         references=references,
         root=root,
-        cwd=_start(root, cwd),
-        include_dirs=tuple(_directory(directory) for directory in include_dirs),
+        cwd=start_of(root, cwd),
+        include_dirs=tuple(directory_of(directory) for directory in include_dirs),
         endpoint_id=endpoint.id if endpoint is not None else "",
         file_patterns=tuple(strategy.file_patterns),
         layout=strategy.layout,
@@ -62,9 +62,14 @@ def _idle_ttl_s(provider_type: str, endpoint: Endpoint | None) -> float | None:
     return 3600.0 if provider_type in {"openai", "azure"} else None
 
 
-def _start(root: Path, cwd: Path | None) -> Path:
+def start_of(root: Path, cwd: Path | None) -> Path:
+    """Where relative references start: `cwd`, else the current directory where it is inside the root.
+
+    Raises:
+        PatternError: `cwd` is no directory.
+    """
     if cwd is not None:
-        return _directory(cwd)
+        return directory_of(cwd)
     try:
         here = Path.cwd().resolve()
     except FileNotFoundError:
@@ -72,7 +77,12 @@ def _start(root: Path, cwd: Path | None) -> Path:
     return here if here.is_relative_to(root) else root
 
 
-def _directory(path: Path) -> Path:
+def directory_of(path: Path) -> Path:
+    """The directory with links followed.
+
+    Raises:
+        PatternError: It is none.
+    """
     if not path.is_dir():
         raise PatternError(f"no such directory: {path}", hint="--cd and --include-dirs take directories.")
     return path.resolve()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import datetime
 
+from ccw_magics.backends import command
 from ccw_magics.backends.base import joined
 from ccw_magics.calls import tokens
 from ccw_magics.calls.budget import over_tokens, what_to_leave_out
@@ -189,6 +191,10 @@ def _part_usd(piece: _Piece, share: float, prefix_share: float, usd: _Usd) -> tu
 
 def _remarks(prepared: Prepared) -> Iterator[str]:
     pack = prepared.pack
+    yield from prepared.remarks
+    if prepared.call.agent is not None:
+        line = shlex.join(command(prepared.call))
+        yield f"would run, in {prepared.call.agent.directory}, with the prompt on its standard input: {line}"
     if pack is not None:
         yield from (f"{reference} matches no file; it would be sent as text only" for reference in pack.unmatched)
         yield from (f"left out: {item.path} ({item.reason})" for item in pack.skipped)

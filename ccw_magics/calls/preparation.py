@@ -70,6 +70,7 @@ class Prepared:
         key: The name of what the answer comes of; empty where nobody asked for replay, nor for a conversation.
         recorded: The answer that is given again; None where the model is to be asked.
         data: The object that was read from it, where one is asked for.
+        remarks: What the user should know beside the answer.
     """
 
     route: Route
@@ -82,6 +83,7 @@ class Prepared:
     key: str = ""
     recorded: Recorded | None = None
     data: Any = None
+    remarks: tuple[str, ...] = ()
 
     @property
     def output_owner(self) -> str:

@@ -56,3 +56,8 @@ class Request:
     tool: Tool | Literal[""] = ""
     mode: Mode = "analysis"
     model: str = ""
+
+    @property
+    def text(self) -> str:
+        """The prompt with its material behind it: what is sent beside the files."""
+        return f"{self.prompt}\n\n{self.material}" if self.material else self.prompt

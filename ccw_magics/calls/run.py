@@ -86,6 +86,7 @@ class Run:
     def is_ready(self, prepared: Prepared) -> None:
         """The call to the endpoint at hand is complete."""
         self._asked[-1].prepared = prepared
+        self.warnings.extend(prepared.remarks)
 
     def is_replayed(self, answer: Recorded) -> None:
         """The answer is a recorded one; perhaps of an endpoint that answered instead of the one that is asked now."""

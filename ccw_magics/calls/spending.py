@@ -148,14 +148,18 @@ class Allowance:
             return call, None
         guess = None if sample is None else await estimate(backend, call, expected_tokens)
         if guess is None or guess.cold_usd is None:
-            if self.max_cost_usd is not None or call.provider_type not in OWN_SERVERS:
+            if not self._may_be_uncounted(call):
                 raise _unpriced(call, "the budget" if self.max_cost_usd is None else "--max-cost")
-            self.unpriced.add(call.model)
+            self.unpriced.add(call.model or call.provider_type)
             return call, None
         if self.max_cost_usd is None:
             return call, guess.cold_usd
         call = await self._within(backend, call, guess)
         return call, min(guess.cold_usd, self.max_cost_usd - self.spent_usd)
+
+    def _may_be_uncounted(self, call: ModelCall) -> bool:
+        """Whether a limit lets a call through that nobody can price: it costs somebody's own server, or own login."""
+        return self.max_cost_usd is None and (call.provider_type in OWN_SERVERS or call.agent is not None)
 
     def tried(self, cost_usd: float | None, *, is_billed: bool) -> None:
         """A try has ended.

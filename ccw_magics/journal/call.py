@@ -16,7 +16,7 @@ class Call:
         endpoint: The id of the endpoint that answered, or was asked last.
         provider: The provider's type.
         model: The model that answered, as its provider names it.
-        mode: What the call could do: `analysis`.
+        mode: What the call could do: `analysis`; of a command-line agent also `write` or `auto`.
         prompt_hash: Of the prompt as typed.
         pack_hash: Of the pack's text; empty where no pack was sent.
         files: The pack's files, relative to the root.

@@ -7,7 +7,7 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccw_magics.calls.redactor import Redactor
+from ccw_magics.config.redactor import Redactor
 from ccw_magics.config.credentials import Secret
 
 KEY = "sk-canary-0123456789abcdefghij"
