@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from ccw_magics.errors import ConfigError as ConfigError
     from ccw_magics.errors import ContextTooLarge as ContextTooLarge
     from ccw_magics.errors import EndpointNotFound as EndpointNotFound
+    from ccw_magics.errors import NotAgreed as NotAgreed
     from ccw_magics.errors import NotTrusted as NotTrusted
     from ccw_magics.errors import PatternError as PatternError
     from ccw_magics.errors import ProviderError as ProviderError
@@ -48,6 +49,7 @@ _ERRORS = (
     "ConfigError",
     "ContextTooLarge",
     "EndpointNotFound",
+    "NotAgreed",
     "NotTrusted",
     "PatternError",
     "ProviderError",

@@ -5,6 +5,7 @@
     CcwError                  message and hint; shown in a notebook as two lines
     ├── ConfigError           the config file cannot be read, understood, or trusted
     │   ├── ConfigConflict    somebody else changed it meanwhile
+    │   ├── ConfigUnwritable      its file, or the lock beside it, cannot be written
     │   ├── ConfigUnsure      it was written, and a power cut may undo that
     │   ├── EndpointNotFound
     │   ├── ProviderNotFound
@@ -12,6 +13,7 @@
     │   ├── NotTrusted        the config would send keys or files where its user did not agree to
     │   └── SecretMissing     a key is not configured, or its variable is not set
     ├── PatternError          an @ reference that cannot be followed
+    ├── NotAgreed             what was to be done was not agreed to
     ├── ContextTooLarge       over maxSizeKB, or over the model's context window
     ├── BudgetExceeded        the call would pass a spending limit
     ├── ProviderError         the provider refused, failed or could not be reached
@@ -69,6 +71,10 @@ class ConfigConflict(ConfigError):
     """What was to be changed is no longer what the caller had seen; nothing was written."""
 
 
+class ConfigUnwritable(ConfigError):
+    """The config file, or the lock beside it, cannot be written now; nothing was changed."""
+
+
 class ConfigUnsure(ConfigError):
     """The config file was replaced, and whether that outlasts a power cut is not known."""
 
@@ -95,6 +101,10 @@ class SecretMissing(ConfigError):
 
 class PatternError(CcwError):
     """An @ reference that cannot be followed: outside the root, or not a valid pattern."""
+
+
+class NotAgreed(CcwError):
+    """What was to be done needs the user's leave, and has it not; nothing was done."""
 
 
 class ContextTooLarge(CcwError):

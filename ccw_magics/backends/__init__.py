@@ -33,7 +33,7 @@ def embedded() -> Backend:
 
 @cache
 def agents() -> Backend:
-    """The backend that runs command-line agents."""
+    """The backend that runs command-line agents; no type of provider leads to it, since a config may be anybody's."""
     from ccw_magics.backends.tool_backend import ToolBackend
 
     return ToolBackend()
@@ -48,6 +48,4 @@ def command(call: ModelCall) -> tuple[str, ...]:
 
 def backend_for(provider_type: str) -> Backend:
     """The backend that answers for a provider of this type."""
-    if provider_type in AGENT_TYPES.values():
-        return agents()
     return embedded() if provider_type == "local" else hosted()

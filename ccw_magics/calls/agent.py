@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, cast, get_args
 
-from ccw_magics.backends import AGENT_TYPES, backend_for
+from ccw_magics.backends import AGENT_TYPES, agents
 from ccw_magics.backends.base import AgentTask, Mode, ModelCall, Tool
 from ccw_magics.calls.model_call import NO_KEY, sendable
 from ccw_magics.calls.packing import directory_of, start_of
@@ -91,7 +91,7 @@ def prepare_agent(chosen: Route, request: Request, root: Path) -> Prepared:
         agent=AgentTask(request.mode, directory, include_dirs),
     )
     remarks = tuple(f"{reference} matches no file; it is sent as text only" for reference in found.unmatched)
-    return Prepared(chosen, chosen.provider.id, call, (NO_KEY,), backend_for(call.provider_type), None, remarks=remarks)
+    return Prepared(chosen, chosen.provider.id, call, (NO_KEY,), agents(), None, remarks=remarks)
 
 
 def _listed(matches: Mapping[str, Match], root: Path, directory: Path) -> str:

@@ -21,7 +21,7 @@ from ccw_magics.config import migration
 from ccw_magics.config.durable import PRIVATE, cause, make_folder
 from ccw_magics.config.models import STORED, Config
 from ccw_magics.config.sealed import Sealed, SealedBytes
-from ccw_magics.errors import ConfigError
+from ccw_magics.errors import ConfigError, ConfigUnwritable
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -282,4 +282,4 @@ def _take(lock: BaseFileLock, path: Path) -> None:
         problem = cause(error)
     else:
         return
-    raise ConfigError(f"{path} cannot be written: {problem}")
+    raise ConfigUnwritable(f"{path} cannot be written: {problem}")

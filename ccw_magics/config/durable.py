@@ -10,7 +10,7 @@ import secrets
 from pathlib import Path
 from typing import Final
 
-from ccw_magics.errors import ConfigError, ConfigUnsure
+from ccw_magics.errors import ConfigError, ConfigUnsure, ConfigUnwritable
 
 PRIVATE: Final = 0o600
 """Mode of a file that may hold keys."""
@@ -52,10 +52,10 @@ def replace(path: Path, content: bytes, *, mode: int = PRIVATE, lock_of: Path | 
         lock_of: The file whose lock is held, where it is another one: what is left behind is known by its name.
 
     Raises:
-        ConfigError: The folder cannot be written.
+        ConfigUnwritable: The folder cannot be written.
         ConfigUnsure: The file was replaced, and whether that outlasts a power cut is not known.
     """
-    what, kind = "cannot be written", ConfigError
+    what, kind = "cannot be written", ConfigUnwritable
     try:
         name = (lock_of or path).name
         _remove_leftovers(path.parent, name)

@@ -20,7 +20,16 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, PlainSerializer, ValidationInfo, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    JsonValue,
+    PlainSerializer,
+    ValidationInfo,
+    model_validator,
+)
 
 from ccw_magics.config.credentials import Secret, is_mask
 from ccw_magics.config.migration import VERSION
@@ -32,6 +41,7 @@ RESERVED_VERBS = frozenset(
         "cache",
         "chat",
         "cli",
+        "completion",
         "default",
         "endpoint",
         "endpoints",
@@ -70,6 +80,10 @@ WEIGHT_MAX = 1e6
 """Largest weight of a key: shares finer than one in a million mean nothing, and the sum of all must stay finite."""
 
 
+ID_MAX_CHARS = 200
+"""An id stands in lines, in lists and in the addresses of the HTTP routes."""
+_NOT_IN_ADDRESSES = frozenset({".", ".."})
+
 TTL_MINUTES_MAX = 100 * 365 * 24 * 60
 """A century: not much further on, Python's calendar ends."""
 
@@ -88,6 +102,8 @@ def _check_id(text: str) -> str:
         raise ValueError("an id must be non-empty and without white space")
     if text.startswith("-"):
         raise ValueError("an id must not start with '-', which starts an option")
+    if len(text) > ID_MAX_CHARS or text in _NOT_IN_ADDRESSES:
+        raise ValueError(f"an id must have at most {ID_MAX_CHARS} characters, and more than dots")
     return text
 
 
@@ -106,12 +122,16 @@ def _whole(number: float) -> float:
     return int(number) if number == int(number) else number
 
 
-_ID_PATTERN = r"^[^\s-]\S*$"
-Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra={"pattern": _ID_PATTERN})]
+_ID_SCHEMA: dict[str, JsonValue] = {
+    "pattern": r"^[^\s-]\S*$",
+    "maxLength": ID_MAX_CHARS,
+    "not": {"enum": [*sorted(_NOT_IN_ADDRESSES)]},
+}
+Id = Annotated[str, AfterValidator(_check_id), Field(json_schema_extra=_ID_SCHEMA)]
 EndpointId = Annotated[
     str,
     AfterValidator(_check_endpoint_id),
-    Field(json_schema_extra={"pattern": _ID_PATTERN, "not": {"enum": [*sorted(RESERVED_VERBS)]}}),
+    Field(json_schema_extra={**_ID_SCHEMA, "not": {"enum": [*sorted(_NOT_IN_ADDRESSES | RESERVED_VERBS)]}}),
 ]
 Number = Annotated[float, PlainSerializer(_whole, return_type=float)]
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from jupyter_server.utils import url_path_join
 
+from ccw_magics.server.execute import break_off_all
 from ccw_magics.server.handler import OperationHandler
 from ccw_magics.server.places import Places
 from ccw_magics.server.table import OPERATIONS
@@ -27,6 +28,22 @@ def add_routes(server: ServerApp) -> None:
     """Answer under `<base>/api/litellm-api/`, for the projects below the server's root."""
     places = Places(Path(server.root_dir))
     server.web_app.add_handlers(".*$", _routes(url_path_join(server.base_url, BASE), places))
+    _end_with(server)
+
+
+def _end_with(server: ServerApp) -> None:
+    """Have questions that are under way when the server ends broken off and recorded: they were paid for.
+
+    Jupyter Server has no hook for the end of an extension that is a module. One that is an `ExtensionApp` has, and
+    brings config files, static files and templates along.
+    """
+    clean_up = server.cleanup_extensions
+
+    async def break_off_and_clean_up() -> None:
+        await break_off_all()
+        await clean_up()
+
+    server.cleanup_extensions = break_off_and_clean_up  # type: ignore[method-assign]  # see above
 
 
 def _routes(base: str, places: Places) -> list[tuple[str, type[OperationHandler], dict[str, Any]]]:

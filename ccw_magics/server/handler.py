@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import aclosing, suppress
+from functools import partial
 from http import HTTPStatus
 from traceback import format_tb
 from types import TracebackType
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
@@ -22,10 +24,16 @@ from ccw_magics.server.places import Places
 from ccw_magics.server.reading import read_body, read_number
 from ccw_magics.server.refusal import Refusal, status_of
 
+T = TypeVar("T")
+
 LARGEST_BODY_BYTES: Final = 4 << 20
 """A prompt of a million tokens, the widest window there is, has about as much; a config has a thousandth."""
 LARGEST_DISCARDED_BYTES: Final = 64 << 20
 """Of a body that is refused; a larger one is not waited for."""
+_THREADS: Final = 16
+_READING: Final = ThreadPoolExecutor(_THREADS, "ccw-reading")
+_CHANGING: Final = ThreadPoolExecutor(_THREADS, "ccw-changing")
+"""Apart, since a change waits up to ten seconds for the config's lock; and not asyncio's own, which Jupyter needs."""
 _HINTS: Final = {
     HTTPStatus.FORBIDDEN: "Send the header 'Authorization: token …' with the server's token.",
     HTTPStatus.NOT_FOUND: "GET api/litellm-api/openapi.json describes what there is.",
@@ -136,13 +144,14 @@ class OperationHandler(APIHandler):
     async def _answer(self, *ids: str) -> None:
         try:
             operation = self._operation()
-            call = await asyncio.to_thread(self._call, operation, *ids)
+            call = await _in_thread(_READING, partial(self._call, operation, *ids))
             if inspect.isasyncgenfunction(operation.run):
                 await self._stream(operation.run(call))
             elif inspect.iscoroutinefunction(operation.run):
                 await self.finish(await operation.run(call))
             else:
-                await self.finish(await asyncio.to_thread(operation.run, call))
+                threads = _READING if operation.verb == "get" else _CHANGING
+                await self.finish(await _in_thread(threads, partial(operation.run, call)))
         except CcwError as error:
             self._refuse(status_of(error), error.message, error.hint)
 
@@ -173,6 +182,7 @@ class OperationHandler(APIHandler):
         async with aclosing(events):
             async for event in events:
                 self.set_header("Content-Type", "text/event-stream")
+                self.set_header("X-Accel-Buffering", "no")  # or nginx would hold the pieces back
                 self.write(event.encode())
                 try:
                     await self.flush()
@@ -207,3 +217,7 @@ class OperationHandler(APIHandler):
             return
         where = "".join(format_tb(trace))
         self.log.error("%s %s: %s\n%s", self.request.method, self.request.path, kind.__name__, where)
+
+
+async def _in_thread(threads: ThreadPoolExecutor, work: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(threads, work)

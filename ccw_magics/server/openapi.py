@@ -19,6 +19,7 @@ _REFUSALS: Final = {
     "403": "Nobody is logged in, or the config is not trusted.",
     "404": "There is no such provider, endpoint, pack or folder.",
     "409": "The id is taken, or the config's file cannot be used as it is.",
+    "503": "The config's file cannot be written now: another process holds it, or the disk does not take it.",
 }
 _TOO_LARGE: Final = {"413": "The body is too large."}
 _ID: Final = {"name": "id", "in": "path", "required": True, "schema": {"type": "string", "minLength": 1}}

@@ -70,6 +70,8 @@ async def test_provider(call: Call) -> dict[str, Any]:
         found = Provider(id=LOCAL_ID, type=LOCAL_ID)
     if found is None:
         raise provider_not_found(call.id, config)
+    if not found.enabled:
+        return _told(found, Probe(False, "Provider is disabled", "PUT it with enabled true."))
     return _told(found, await worker.watch_async(probe(found)))
 
 

@@ -29,6 +29,7 @@ def read_body(content: bytes, body: Body) -> dict[str, Any]:
     """
     data = _parsed(content)
     _check_values(data)
+    _check_names(body.model, data)
     given = entries.canonical(body.model, data)
     present = {name: value for name, value in given.items() if value is not None or not body.is_change}
     _validate(body.model, {**body.filler, **present} if body.is_change else present)
@@ -51,7 +52,9 @@ def read_number(number: Number, text: str | None) -> int:
 
 def _parsed(content: bytes) -> dict[str, Any]:
     try:
-        data = json.loads(content.decode(), parse_constant=_refuse, parse_float=_number)
+        data = json.loads(
+            content.decode(), parse_constant=_refuse, parse_float=_number, object_pairs_hook=_without_repeats
+        )
     except UnicodeDecodeError:
         problem = "the body is not UTF-8 text"
     except json.JSONDecodeError as error:
@@ -69,6 +72,21 @@ def _parsed(content: bytes) -> dict[str, Any]:
 
 def _refuse(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Which of two is meant, readers of JSON do not agree on: what one has checked, another would not have used."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise Refusal("the body has the same name twice in one object")
+    return found
+
+
+def _check_names(model: type[BaseModel], data: dict[str, Any]) -> None:
+    """Refuse a field under both of its names, the file's and Python's."""
+    for name, field in model.model_fields.items():
+        if field.alias is not None and field.alias != name and {field.alias, name} <= data.keys():
+            raise Refusal(f"{field.alias}: given twice, the other time as {name}")
 
 
 def _number(text: str) -> float:

@@ -10,6 +10,7 @@ from ccw_magics.errors import (
     CcwError,
     ConfigConflict,
     ConfigUnsure,
+    ConfigUnwritable,
     EndpointNotFound,
     NotTrusted,
     ProviderNotFound,
@@ -21,6 +22,7 @@ _STATUS: Final[tuple[tuple[type[CcwError], HTTPStatus], ...]] = (
     (AlreadyExists, HTTPStatus.CONFLICT),
     (ConfigConflict, HTTPStatus.CONFLICT),
     (NotTrusted, HTTPStatus.FORBIDDEN),
+    (ConfigUnwritable, HTTPStatus.SERVICE_UNAVAILABLE),
     (ConfigUnsure, HTTPStatus.INTERNAL_SERVER_ERROR),
 )
 

@@ -30,6 +30,9 @@ class _RoutesServer(ServerApp):
     def load_config_file(self, *_arguments: Any, **_options: Any) -> None:
         """Read none: what somebody set for his Jupyter, such as an open address or no token, is not meant for this."""
 
+    def write_browser_open_files(self) -> None:
+        """Write none: they hold the token, everybody may read them, and there is no page to open."""
+
     def init_signal(self) -> None:
         """Jupyter would ask whether that was meant; a server without kernels has nothing to lose."""
         super().init_signal()

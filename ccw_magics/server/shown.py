@@ -12,9 +12,10 @@ from ccw_magics.config.credentials import mask
 from ccw_magics.config.models import Config, Endpoint, Provider
 from ccw_magics.server.refusal import Refusal
 
-_TELLING: Final = re.compile(r"(?i)auth|key|token|secret|password|credential|cookie")
+_TELLING: Final = re.compile(r"(?i)auth|bearer|key|token|secret|passw|passphrase|pwd|credential|cookie|signature")
 """In the name of a field, one of ours or not, whose text is no one else's business."""
 _USER_OF_URL: Final = re.compile(r"(?<=://)[^/@\s]+(?=@)")
+_ARGUMENT_OF_URL: Final = re.compile(r"(?<=://)(?P<before>[^?#\s]*)[?#]\S*")
 _ALWAYS: Final = {
     Provider: {"id", "name", "type", "api_key", "enabled"},
     Endpoint: {"id", "name", "provider_id", "model", "enabled", "cache_strategy"},
@@ -65,7 +66,7 @@ def _masked(value: Any, *, is_telling: bool = False) -> Any:
     if isinstance(value, list):
         return [_masked(item, is_telling=is_telling) for item in value]
     if isinstance(value, str):
-        return mask(value) if is_telling else _USER_OF_URL.sub("…", value)
+        return mask(value) if is_telling else _ARGUMENT_OF_URL.sub(r"\g<before>?…", _USER_OF_URL.sub("…", value))
     return value
 
 

@@ -166,3 +166,11 @@ def test_a_dry_run_shows_the_command(shop: Path, codex: Codex) -> None:
     assert said.startswith(f"would run, in {shop}, with the prompt on its standard input: codex exec --json")
     assert "--sandbox=workspace-write" in said
     assert not codex.was_run
+
+
+def test_no_provider_of_a_config_is_an_agent(shop: Path, codex: Codex) -> None:
+    config = Workspace(shop).config
+    config.add_provider({"id": "sly", "type": "codex-cli", "apiKey": "sk-k-123456"})
+    config.add_endpoint({"id": "codex", "providerId": "sly", "model": "x"})
+    reply = Workspace(shop).run("Why?", endpoint="codex")
+    assert (reply.success, codex.was_run) == (False, False)

@@ -7,8 +7,8 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccw_magics.config.redactor import Redactor
 from ccw_magics.config.credentials import Secret
+from ccw_magics.config.redactor import Redactor
 
 KEY = "sk-canary-0123456789abcdefghij"
 

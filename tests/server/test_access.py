@@ -20,6 +20,7 @@ from ccw_magics.server.table import OPERATIONS
 
 VERBS = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE")
 PATHS = sorted({operation.path.replace("{id}", "some") for operation in OPERATIONS} | {"/nothing", "/a/b/c", ""})
+KEY = "sk-canary-0123456789abcdef"
 ENABLED = Path(__file__).parents[2] / "etc" / "jupyter"
 
 
@@ -41,11 +42,6 @@ def test_a_huge_body_of_somebody_who_is_not_logged_in_is_not_waited_for(site: Si
         assert client.recv(100).startswith(b"HTTP/1.1 403 ")
 
 
-def test_a_foreign_page_is_refused(site: Site) -> None:
-    answer = httpx.get(f"{site.served.url}/providers", headers={"Host": "evil.example"}, trust_env=False)
-    assert answer.status_code == 403
-
-
 class Jupyter:
     """A plain Jupyter Server as users have it, with the routes enabled by nothing but their file in `etc`."""
 
@@ -54,7 +50,14 @@ class Jupyter:
         (self.root / ".ccw" / "storage").mkdir(parents=True)
         (folder / "home").mkdir()
         self.log = folder / "log"
-        words = ["--ServerApp.base_url=/hub/user", "--port=0", "--no-browser", "--allow-root", "--ServerApp.password="]
+        words = [
+            "--ServerApp.base_url=/hub/user",
+            "--port=0",
+            "--no-browser",
+            "--allow-root",
+            "--ServerApp.password=",
+            "--debug",
+        ]
         with self.log.open("w") as log:
             self.process = subprocess.Popen(
                 [sys.executable, "-m", "jupyter_server", *words, f"--ServerApp.root_dir={self.root}"],
@@ -85,7 +88,10 @@ def jupyter(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Jupyter]:
     server = Jupyter(tmp_path_factory.mktemp("jupyter"))
     yield server
     server.stop()
-    assert "Traceback" not in server.log.read_text()
+    log = server.log.read_text()
+    assert "Traceback" not in log
+    assert "[D " in log
+    assert KEY not in log
 
 
 @pytest.fixture
@@ -96,6 +102,30 @@ def browser(jupyter: Jupyter) -> Iterator[httpx.Client]:
         assert client.get(f"{jupyter.url}/tree", params={"token": "let-me-in"}).status_code < 500
         client.get(f"{jupyter.url}/login")
         yield client
+
+
+@pytest.mark.parametrize(
+    "body", [f'{{"type": "openai", "apiKey": "{KEY}"}}', f'{{"apiKey": "{KEY}', f'{{"type": {{"{KEY}": "{KEY}"}}}}']
+)
+def test_not_even_a_log_of_everything_has_a_key(jupyter: Jupyter, body: str) -> None:
+    headers = {"Authorization": "token let-me-in"}
+    answer = httpx.post(f"{jupyter.url}{BASE}/providers", content=body, headers=headers, trust_env=False)
+    assert KEY not in answer.text  # the fixture looks into the log, at DEBUG, at its end
+    if answer.status_code == 200:
+        url = f"{jupyter.url}{BASE}/providers/{answer.json()['provider']['id']}"
+        assert httpx.delete(url, headers=headers, trust_env=False).status_code == 200
+
+
+def test_a_preflight_opens_nothing(site: Site) -> None:
+    asked = {"Origin": "https://evil.example", "Access-Control-Request-Method": "PUT"}
+    answer = httpx.options(f"{site.served.url}/providers", headers=asked, trust_env=False)
+    assert (answer.content, "access-control-allow-origin" in answer.headers) == (b"", False)
+
+
+@pytest.mark.parametrize("name", ["evil.example", "localhost.evil.example", "127.0.0.1.nip.io", "0x7f000001", ""])
+def test_a_name_that_was_bound_anew_is_refused(site: Site, name: str) -> None:
+    headers = {**site.served.headers, "Host": name}
+    assert httpx.get(f"{site.served.url}/providers", headers=headers, trust_env=False).status_code == 403
 
 
 def test_a_jupyter_server_has_the_routes_once_the_package_is_installed(jupyter: Jupyter) -> None:

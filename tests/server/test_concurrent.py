@@ -17,6 +17,7 @@ from served import Site
 from wire_server import Answer, WireServer
 
 from ccw_magics import Workspace
+from ccw_magics.config import configfile
 
 COUNT = 100 * int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 AT_ONCE = 250
@@ -70,3 +71,22 @@ def test_nothing_is_lost(site: Site, wire: WireServer) -> None:
     assert asked == {f"Question {number}?" for number in range(tenth)}
     told = [answer.text for (_, path, _), answer in zip(sent, got, strict=True) if path == "/execute"]
     assert all('"output": "Yes."' in text for text in told)
+
+
+def test_who_reads_does_not_wait_for_those_who_wait_to_write(site: Site) -> None:
+    site.store.add_provider({"id": "p", "type": "ollama"})
+    writers = 20  # more than there are threads for
+
+    async def write() -> list[int]:
+        sent = [("PUT", "/config/cache", {"maxTotalSizeMB": number + 1}) for number in range(writers)]
+        return [answer.status_code for answer in await answers(site, sent)]
+
+    async def work() -> list[int]:
+        with configfile.locked(site.store.path):
+            writing = asyncio.ensure_future(write())
+            (read,) = await answers(site, [("GET", "/providers", None)])
+            assert read.json()["count"] == 1
+            assert not writing.done()
+        return await writing
+
+    assert asyncio.run(work()) == [200] * writers

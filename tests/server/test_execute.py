@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from typing import Any
 
@@ -11,6 +12,8 @@ from served import Site
 from wire_server import Answer, WireServer
 
 from ccw_magics import Workspace
+from ccw_magics.server import execute
+from ccw_magics.server.operation import Call, Event
 
 KEY = "sk-canary-0123456789abcdef"
 
@@ -115,3 +118,44 @@ def test_other_requests_are_answered_while_one_streams(asked: Site, wire: WireSe
             pass
         assert client.get("/providers", params={"path": asked.name}).json()["count"] == 1
     assert wire.disconnects.wait()
+
+
+def test_nothing_on_the_way_holds_the_pieces_back(asked: Site) -> None:
+    answer = asked.request("POST", "/execute", {"prompt": "?"})
+    assert (answer.headers["x-accel-buffering"], answer.headers["cache-control"]) == ("no", "no-store")
+
+
+@pytest.mark.parametrize("name", ["tool", "mode", "model", "material", "cwd"])
+def test_no_agent_and_no_other_folder_can_be_asked_for(asked: Site, wire: WireServer, name: str) -> None:
+    status, error = asked.refused("POST", "/execute", {"prompt": "?", name: "codex"})
+    assert (status, error) == (400, f"{name}: Extra inputs are not permitted")
+    assert wire.requests == []
+
+
+@pytest.mark.parametrize("tool", ["codex", "gemini", "qwen"])
+def test_an_endpoint_of_an_agents_name_is_a_model(asked: Site, wire: WireServer, tool: str) -> None:
+    provider = asked.store.add_provider({"type": "custom", "name": tool, "apiBase": f"{wire.url}/v1"})
+    asked.store.add_endpoint({"id": tool, "providerId": provider.id, "model": tool})
+    _, _, reply = answered(asked, endpointId=tool)
+    assert (reply["success"], wire.requests[0].json["model"]) == (True, tool)
+
+
+def test_who_waits_for_a_turn_gets_signs_of_life_and_leaves_it_to_others(
+    project: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def wait() -> None:
+        turns = asyncio.Semaphore(0)
+        monkeypatch.setattr(execute, "_turns", turns)
+        monkeypatch.setattr(execute, "SIGN_OF_LIFE_S", 0)
+        workspace = Workspace(project)
+        monkeypatch.setattr(workspace.executor, "execute", lambda *_: pytest.fail("nobody waits for that"))
+        events = execute.execute(Call(workspace, project, lambda _: project, body={"prompt": "?"}))
+        assert [await anext(events), await anext(events)] == [Event(), Event()]
+        (waiting,) = execute._under_way
+        await events.aclose()
+        turns.release()
+        assert await waiting.work is None
+        assert not turns.locked()
+        assert execute._under_way == set()
+
+    asyncio.run(wait())

@@ -84,3 +84,21 @@ def test_a_number_is_within_its_range_or_refused(text: str) -> None:
 
 def test_a_number_that_is_left_out() -> None:
     assert read_number(Number("offset", "", 5, 0, 9), None) == 5
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b'{"type": "openai", "type": "ollama"}', id="a field"),
+        pytest.param(b'{"type": "openai", "advancedSettings": {"rpm": 1, "rpm": 2}}', id="a field further in"),
+        pytest.param(b'{"type": "openai", "\\u0074ype": "ollama"}', id="spelt in another way"),
+    ],
+)
+def test_what_stands_twice_is_refused(content: bytes) -> None:
+    with pytest.raises(Refusal, match="has the same name twice"):
+        read_body(content, Body(Provider))
+
+
+def test_a_field_under_both_of_its_names_is_refused() -> None:
+    with pytest.raises(Refusal, match=r"^apiKey: given twice, the other time as api_key$"):
+        read_body(b'{"type": "openai", "apiKey": "a", "api_key": "b"}', Body(Provider))

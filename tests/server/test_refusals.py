@@ -306,3 +306,9 @@ def test_a_config_that_is_not_trusted_is_not_used(filled: Site) -> None:
         assert status == 403
         assert "is not trusted: provider p would send OPENAI_API_KEY to evil.example" in error
     assert filled.get("/providers")["count"] == 1
+
+
+def test_a_config_that_cannot_be_written_is_nobodys_fault_who_asks(site: Site) -> None:
+    site.store.path.with_name(f"{site.store.path.name}.lock").mkdir(parents=True)
+    status, error = site.refused("PUT", "/config/cache", {"maxTotalSizeMB": 5})
+    assert (status, "cannot be written" in error) == (503, True)

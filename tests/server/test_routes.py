@@ -73,6 +73,20 @@ def test_what_is_sent_back_as_it_was_shown_stays_as_it_is(site: Site) -> None:
     assert stored.model_extra == {name: secrets[name] for name in ("myToken", "elsewhere")}
 
 
+def test_a_row_of_asterisks_is_ccws_mask_and_keeps_the_key(site: Site) -> None:
+    made = add(site, "/providers", NEW)
+    change(site, f"/providers/{made['id']}", {"apiKey": "***", "name": "New"})
+    stored = site.store.get_provider(made["id"])
+    assert stored is not None
+    assert (stored.name, stored.api_key.reveal()) == ("New", KEY)
+
+
+def test_a_provider_that_is_disabled_would_not_get_a_call_through(site: Site) -> None:
+    made = add(site, "/providers", {**NEW, "enabled": False, "apiBase": "http://127.0.0.1:9/v1"})
+    told = site.request("POST", f"/providers/{made['id']}/test").json()
+    assert (told["success"], told["provider"], told["error"]) == (False, "openai", "Provider is disabled")
+
+
 def test_null_takes_a_value_away(site: Site) -> None:
     made = add(site, "/providers", {**NEW, "apiBase": "http://127.0.0.1:1"})
     assert "apiBase" not in change(site, f"/providers/{made['id']}", {"apiBase": None})["provider"]

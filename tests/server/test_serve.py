@@ -14,13 +14,15 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import click
 import httpx
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from served import SERVE, Served, environment
-from wire_server import WireServer
+from served import SERVE, Served, Site, environment
+from wire_server import Answer, WireServer
 
-from ccw_magics import CcwError, ConfigStore
+from ccw_magics import CcwError, ConfigStore, Workspace
+from ccw_magics.cli.tree import tree
 from ccw_magics.notebook.door import NotebookDoor
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
@@ -97,23 +99,59 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+def test_a_question_that_is_under_way_is_broken_off_and_recorded(tmp_path: Path, wire: WireServer) -> None:
+    wire.answers(Answer("Many words that come slowly. " * 50, gap_s=0.05))
+    with Served(tmp_path) as server:
+        site = asking(server, wire)
+        events = site.events({"prompt": "Hello?"})
+        next(events)
+        server.process.send_signal(signal.SIGINT)
+        assert [kind for kind, _ in events if kind == "reply"] == []
+        assert server.process.wait(20) == 0
+        (entry,) = Workspace(site.root).journal.calls()
+    assert (entry.opening, entry.call.outcome) == ("Hello?", "interrupted")
+    assert server.log.read_text() == ""
+
+
+def asking(server: Served, wire: WireServer) -> Site:
+    """A project whose default endpoint asks the wire server."""
+    site = Site(server, "asking")
+    site.store.add_provider({"id": "p", "type": "openai", "apiKey": "k", "apiBase": f"{wire.url}/v1"})
+    site.store.add_endpoint({"id": "wired", "providerId": "p", "model": "gpt-4o"})
+    site.store.set_default_endpoint("wired")
+    return site
+
+
+def test_the_token_is_in_files_of_its_users_alone_and_in_no_log(tmp_path: Path) -> None:
+    with Served(tmp_path) as server:
+        for path in ("/providers", "/nothing", "/cache/x?offset=x"):
+            address = httpx.URL(f"{server.url}{path}").copy_merge_params({"token": server.token})
+            httpx.get(address, headers={"Referer": str(address)}, trust_env=False)
+        holding = [path for path in server.home.rglob("*") if path.is_file() and server.token in path.read_text()]
+        assert {path.stat().st_mode & 0o077 for path in holding} == {0}
+    assert server.token not in server.log.read_text()
+    assert not any(path.exists() for path in holding)
+
+
 def test_a_notebook_has_a_server_already() -> None:
     with pytest.raises(CcwError, match="`serve` is for a terminal") as raised:
         NotebookDoor(InteractiveShell()).verb(["serve"])
     assert "<base>/api/litellm-api/" in str(raised.value.hint)
 
 
-def is_free(port: int) -> bool:
-    with socket.socket() as tried:
-        return tried.connect_ex(("127.0.0.1", port)) != 0
+def test_the_port_is_that_of_the_lines() -> None:
+    serve = tree.get_command(click.Context(tree), "serve")
+    assert serve is not None
+    (port,) = [option for option in serve.params if option.name == "port"]
+    assert port.default == 3000
 
 
 @pytest.fixture
-def three_thousand(tmp_path: Path, wire: WireServer) -> Iterator[Served]:
-    """A server where the lines expect it, and the config that they expect, with the wire server for OpenAI."""
-    if not is_free(3000):
-        pytest.skip("port 3000 is taken")
-    with Served(tmp_path, "--port", "3000", OPENAI_API_KEY="sk-canary-0123456789abcdef") as server:
+def three_thousand(tmp_path: Path, home: Path, wire: WireServer) -> Iterator[Served]:
+    """A server that curl finds at port 3000, and the config that the lines expect, with the wire server for OpenAI."""
+    with Served(tmp_path, OPENAI_API_KEY="sk-canary-0123456789abcdef") as server:
+        # Somebody may have a server at that port: curl is sent to this one instead, by a file that leaves its line alone.
+        (home / ".curlrc").write_text(f'connect-to = "localhost:3000:localhost:{httpx.URL(server.url).port}"\n')
         ConfigStore(server.root).add_provider(
             {"id": PROVIDER, "type": "openai", "apiKey": "${OPENAI_API_KEY}", "apiBase": f"{wire.url}/v1"}
         )

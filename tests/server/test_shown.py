@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -39,7 +40,28 @@ def test_a_users_name_in_an_address_is_not_shown() -> None:
     assert shown(provider(apiBase="https://me:secret@host/v1"))["apiBase"] == "https://…@host/v1"
 
 
-@given(place=st.sampled_from(["myToken", "apiSecret", "Password", "credentials", "cookies"]), value=SECRET_PLACES)
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        (f"https://host/v1?api-key={KEY}&x=1", "https://host/v1?…"),
+        (f"https://me:{KEY}@host/v1#{KEY}", "https://…@host/v1?…"),
+        ("https://host:8080/v1", "https://host:8080/v1"),
+        ("${BASE}/v1", "${BASE}/v1"),
+    ],
+)
+def test_what_may_be_a_key_in_an_address_is_not_shown_and_stays(address: str, told: str) -> None:
+    stored = provider(apiBase=address, webhook=address)
+    assert (shown(stored)["apiBase"], shown(stored)["webhook"]) == (told, told)
+    changes = with_what_was_shown(shown(stored), stored)
+    assert (changes["apiBase"], changes["webhook"]) == (address, address)
+
+
+@given(
+    place=st.sampled_from(
+        ["myToken", "passwd", "passphrase", "dbPwd", "bearer", "apiSecret", "Password", "credentials", "cookies"]
+    ),
+    value=SECRET_PLACES,
+)
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_nothing_below_a_telling_name_is_shown(place: str, value: Any) -> None:
     assert KEY not in str(shown(provider(**{place: value})))

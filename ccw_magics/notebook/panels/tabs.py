@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
-from contextlib import suppress
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import ipywidgets
@@ -15,6 +12,7 @@ from ccw_magics.config.migration import VERSION
 from ccw_magics.errors import CcwError, ConfigConflict
 from ccw_magics.notebook.panels import style
 from ccw_magics.notebook.panels.buttons import button
+from ccw_magics.notebook.panels.following import follow
 from ccw_magics.notebook.panels.frame import PanelFrame
 
 if TYPE_CHECKING:
@@ -36,8 +34,6 @@ _NEWER: Final = (
     "Update ccw_magics (pip install --upgrade ccw_magics)."
 )
 _REPLACED: Final = "The config was changed after its risks were shown here, so nothing was accepted."
-_newest: dict[Path, Callable[..., None]] = {}
-"""What refreshes the newest panel of each project."""
 
 
 class Tab(Protocol):
@@ -71,7 +67,7 @@ class Panel:
         self.widget = ipywidgets.VBox([PanelFrame(), heading, self._notice, self._trust, self._pages])
         self.widget.add_class(style.CLASS)
         self.refresh()
-        _after_each_cell(self, workspace.root)
+        follow(self, workspace.root, (workspace.config.path, workspace.config.user.path))
 
     def __repr__(self) -> str:
         return f"Panel({str(self._workspace.root)!r})"
@@ -149,28 +145,3 @@ def _made(place: str, workspace: Workspace, on_change: Any) -> Tab:
     kind = getattr(importlib.import_module(f"{__package__}.{module}"), name)
     tab: Tab = kind(workspace, on_change)
     return tab
-
-
-def _after_each_cell(panel: Panel, root: Path) -> None:
-    """Refresh a project's newest panel after each cell, which may have changed anything.
-
-    One for each project: ipywidgets keep each other alive, so that panels whose output is long gone would be
-    refreshed for ever. An older one that is still shown does so when it is clicked in.
-    """
-    from IPython.core.getipython import get_ipython
-
-    shell = get_ipython()
-    if shell is None:
-        return
-
-    def refresh(_result: object = None) -> None:
-        try:
-            panel.refresh()
-        except Exception as error:  # noqa: BLE001 - IPython would print its trace below every cell from now on
-            panel.fail(error)
-
-    last, _newest[root] = _newest.get(root), refresh
-    if last is not None:
-        with suppress(ValueError):  # of another shell, or unregistered by somebody else
-            shell.events.unregister("post_run_cell", last)
-    shell.events.register("post_run_cell", refresh)
