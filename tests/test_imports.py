@@ -61,6 +61,58 @@ def test_a_jupyter_server_that_starts_imports_little() -> None:
     assert set(told.split()) - {"loaded:", "tornado"} == {"pydantic"}
 
 
+# `ccw` in a shell: what a line leaves in `sys.modules`, written to standard error when it is done.
+SLOW = ("IPython", "asyncio", "httpx", "litellm", "pandas", "pydantic", "sqlite3", "tornado")
+CCW = f"""
+import sys
+try:
+    from ccw_magics.cli.shell import main
+    main()
+finally:
+    print(*sorted(set(sys.modules) & set({SLOW!r})), file=sys.stderr)
+"""
+
+
+@pytest.mark.parametrize(
+    ("words", "most"),
+    [
+        pytest.param((), set(), id="alone"),
+        pytest.param(("--help",), set(), id="--help"),
+        pytest.param(("--version",), set(), id="--version"),
+        pytest.param(("help",), set(), id="help"),
+        pytest.param(("help", "cache", "read"), set(), id="help of a verb"),
+        pytest.param(("completion", "bash"), set(), id="completion"),
+        pytest.param(("bogus",), set(), id="no verb"),
+        pytest.param(("providers",), {"pydantic"}, id="providers"),
+        pytest.param(("endpoints",), {"asyncio", "pydantic", "sqlite3"}, id="endpoints"),
+        pytest.param(("cache",), {"asyncio", "pydantic", "sqlite3"}, id="cache"),
+        pytest.param(("history",), {"pydantic", "sqlite3"}, id="history"),
+    ],
+)
+def test_a_line_of_the_shell_imports_what_it_needs(words: tuple[str, ...], most: set[str], project: Path) -> None:
+    done = subprocess.run([sys.executable, "-c", CCW, *words], capture_output=True, text=True, timeout=100, check=False)
+    last = (done.stderr.splitlines() or [""])[-1]
+    assert "Traceback" not in done.stderr
+    assert set(last.split()) <= most
+
+
+@pytest.mark.parametrize(
+    ("line", "most"),
+    [
+        pytest.param("ccw ", set(), id="verbs"),
+        pytest.param("ccw help cache ", set(), id="verbs of a group"),
+        pytest.param("ccw cli --model ", {"asyncio", "pydantic", "sqlite3"}, id="endpoints"),
+        pytest.param('ccw cli -p "@', {"asyncio", "pydantic", "sqlite3"}, id="references"),
+    ],
+)
+def test_a_tab_imports_what_it_needs(line: str, most: set[str], project: Path) -> None:
+    environment = {**os.environ, "COMP_LINE": line, "_CCW_COMPLETE": "fish_complete"}
+    command = [sys.executable, "-c", CCW]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=100, check=True, env=environment)
+    (last,) = done.stderr.splitlines()
+    assert set(last.split()) <= most
+
+
 # The finder sees each name when Python first looks for it, before any of the module's code runs.
 WATCHED_CALL = f"""
 import json, os, sys

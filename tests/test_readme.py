@@ -10,6 +10,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from ccw_magics.cli.tree import tree
 from ccw_magics.config.models import STANDARD_KEY_NAMES
@@ -51,6 +52,11 @@ def test_the_table_of_options_is_complete() -> None:
     options = [name for parameter in parameters for name in (*parameter.opts, *parameter.secondary_opts)]
     listed = [word for row in rows("options") for word in re.findall(r"(?<!\S)--?[\w-]+", " ".join(code(row[0])))]
     assert sorted(listed) == sorted(options)
+
+
+def test_the_list_of_verbs_is_ccws_own() -> None:
+    told = CliRunner().invoke(tree, ["--help"], prog_name="ccw", terminal_width=80).output
+    assert marked("help") == told.partition("Commands:\n")[2].partition("\n\n")[0].rstrip()
 
 
 @pytest.mark.parametrize("verb", sorted(set(tree.commands) - {"status"}))  # `%ccw` alone is `status`

@@ -5,7 +5,6 @@ from __future__ import annotations
 import difflib
 from dataclasses import dataclass
 
-from ccw_magics.backends import local_model
 from ccw_magics.config.models import LOCAL_ID, Config, Endpoint, Provider
 from ccw_magics.errors import ConfigError, EndpointNotFound, ProviderNotFound
 
@@ -25,6 +24,8 @@ class Route:
 
 def embedded_route() -> Route:
     """The endpoint `local` as it is without any config."""
+    from ccw_magics.backends import local_model
+
     provider = Provider(id=LOCAL_ID, name="Embedded model", type="local")
     endpoint = Endpoint(
         id=LOCAL_ID, name="Embedded demonstration model", provider_id=LOCAL_ID, model=local_model.DEFAULT_MODEL
@@ -34,6 +35,8 @@ def embedded_route() -> Route:
 
 def known_endpoints(config: Config) -> list[Endpoint]:
     """All endpoints there are: the configured ones, and `local` where the extra is installed."""
+    from ccw_magics.backends import local_model
+
     configured = list(config.endpoints)
     if local_model.available() and all(endpoint.id != LOCAL_ID for endpoint in configured):
         configured.append(embedded_route().endpoint)
@@ -42,6 +45,8 @@ def known_endpoints(config: Config) -> list[Endpoint]:
 
 def default_endpoint_id(config: Config) -> str | None:
     """Who is asked where no endpoint is named: the configured default, else the embedded model, else nobody."""
+    from ccw_magics.backends import local_model
+
     return config.default_endpoint or (LOCAL_ID if local_model.available() else None)
 
 

@@ -1,4 +1,4 @@
-"""The verb `cli`: ask an endpoint, or see what that would send and cost. In a notebook, `%%ccw` is short for it."""
+"""The verb `cli`: ask, or see what that would send and cost. In a notebook, `%%ccw` is short for it."""
 
 from __future__ import annotations
 
@@ -10,15 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ccw_magics import stats
-from ccw_magics.calls.request import Request
-from ccw_magics.calls.routing import known_endpoints
+from ccw_magics.cli import consent, exits
+from ccw_magics.cli.addressee import AGENTS, MODELS, MODES, ToolOrEndpoint, addressee
 from ccw_magics.cli.door import AskOptions
-from ccw_magics.schema import Schema
+from ccw_magics.cli.prompt import question
 
 if TYPE_CHECKING:
     from ccw_magics.calls.reply import Reply
+    from ccw_magics.calls.request import Request
     from ccw_magics.cli.door import Door
+    from ccw_magics.schema import Schema
+    from ccw_magics.stats import Table
 
 OWN_CHAT: Final = ""
 """`--chat` without a name: the notebook's own conversation."""
@@ -37,10 +39,24 @@ def _amount(_context: click.Context, _parameter: click.Parameter, value: float |
 
 _OPTIONS: tuple[Callable[[Any], Any], ...] = (
     click.argument("endpoint_id", metavar="[ENDPOINT]", required=False),
-    click.option("-p", "--prompt", help="The question; in a cell, its body."),
-    click.option("--model", metavar="ID", help="The endpoint's id, as CCW's users type it."),
-    click.option("--tool", type=click.Choice(["litellm"]), default="litellm", help="What answers."),
-    click.option("--mode", type=click.Choice(["analysis"]), default="analysis", help="What it may do: read."),
+    click.option("-p", "--prompt", metavar="TEXT", help="The question; in a cell, its body."),
+    click.option("-f", "--file", metavar="FILE", help="The file that the question stands in; - is standard input."),
+    click.option("--model", metavar="ID", help="The endpoint's id, as CCW's users type it; an agent's own model."),
+    click.option(
+        "--tool",
+        metavar="|".join((MODELS, *AGENTS)),
+        type=ToolOrEndpoint(),
+        default=MODELS,
+        help="What answers: an endpoint, or a command-line agent; or an endpoint's id.",
+    ),
+    click.option(
+        "--mode",
+        type=click.Choice(MODES),
+        default="analysis",
+        help="What an agent may do: read; also change files; anything, without being asked.",
+    ),
+    click.option("--yes", is_flag=True, help="Agree to what --mode write or auto lets an agent do."),
+    click.option("--json", "as_json", is_flag=True, help="In a shell: the whole Reply, or plan, as one JSON document."),
     click.option("--dry-run", is_flag=True, help="Show what would be sent, and what it would cost; send nothing."),
     click.option(
         "--max-cost",
@@ -94,49 +110,74 @@ def _options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
-@click.command("cli")
+_EPILOG: Final = f"""\
+In a shell, the question may come on standard input: ccw cli < question.md. Beside -p or -f, what is piped in goes along
+behind it, in a fence: git diff | ccw cli -p "Review this". An @ in there is no reference. A pipe that stays silent is
+waited for as long as another command may write to it, and 3 s where nobody but what started ccw can; `< /dev/null` says
+that nothing comes, as in a loop that reads a list.
+
+{exits.table()}
+"""
+
+
+@click.command("cli", epilog=_EPILOG)
 @_options
-@click.pass_obj
-def ask(door: Door, /, **options: Any) -> Reply | stats.Table:
-    """Ask an endpoint; @ references in the question bring files along."""
-    request = _request(door, options)
+@click.pass_context
+def ask(context: click.Context, /, **options: Any) -> Reply | Table | str:
+    """Ask an endpoint, or a command-line agent; @ references in the question bring files along."""
+    door: Door = context.obj
+    if options["as_json"] and not door.is_shell:
+        raise click.UsageError("--json is for a shell; here the reply is an object: --out NAME binds it")
+    request = _request(context, door, options)
     if options["dry_run"]:
-        if options["out"]:
-            raise click.UsageError("--out binds a reply, and a dry run has none: `_` is its table")
-        plan = door.workspace.executor.plan(request)
-        for line in stats.plan_notes(plan):
-            door.note(line)
-        return stats.plan(plan)
-    return door.ask(request, AskOptions(raw=options["raw"], out=_name(options["out"]), table=options["table"]))
+        return _planned(door, request, options)
+    shown = AskOptions(
+        raw=options["raw"], out=_name(options["out"]), table=options["table"], as_json=options["as_json"]
+    )
+    consent.require(door, request, yes=options["yes"])
+    return door.ask(request, shown)
 
 
-def _request(door: Door, options: dict[str, Any]) -> Request:
-    if not (options["prompt"] or "").strip():
-        raise click.UsageError('there is no question: -p "..." asks one')
-    named = _endpoint(options)
+def _planned(door: Door, request: Request, options: dict[str, Any]) -> Table | str:
+    from ccw_magics import stats
+    from ccw_magics.cli import documents
+
+    if options["out"]:
+        raise click.UsageError("--out binds a reply, and a dry run has none: `_` is its table")
+    plan = door.workspace.executor.plan(request)
+    for line in stats.plan_notes(plan):
+        door.note(line)
+    return documents.plan_document(plan) if options["as_json"] else stats.plan(plan)
+
+
+def _request(context: click.Context, door: Door, options: dict[str, Any]) -> Request:
+    from ccw_magics.calls.request import Request
+
+    schema = _schema(door, options)
+    endpoint_id, tool, model = addressee(door, context, options)
+    cwd = _directory(options["cd"])
+    chat = _chat(door, options["chat"], endpoint_id)
+    asked = question(door, options["prompt"], options["file"])
     return Request(
-        prompt=options["prompt"],
-        endpoint_id=named,
-        cwd=_directory(options["cd"]),
+        prompt=asked.prompt,
+        material=asked.material,
+        endpoint_id=endpoint_id,
+        tool=tool,
+        mode=options["mode"],
+        model=model,
+        cwd=cwd,
         include_dirs=options["include_dirs"],
         enable_cache=False if options["no_cache"] else None,
         repack=options["repack"],
         system=options["system"],
         stream=not options["no_stream"],
         retry_cut=options["retry_cut"],
-        chat=_chat(door, options["chat"], named),
+        chat=chat,
         replay=options["replay"],
         max_cost_usd=options["max_cost"],
-        schema=_schema(door, options),
+        schema=schema,
         params={name: options[name] for name in ("temperature", "max_tokens") if options[name] is not None},
     )
-
-
-def _endpoint(options: dict[str, Any]) -> str | None:
-    named = {name for name in (options["endpoint_id"], options["model"]) if name}
-    if len(named) > 1:
-        raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
-    return next(iter(named), None)
 
 
 def _chat(door: Door, name: str | None, endpoint_id: str | None) -> str | None:
@@ -152,6 +193,8 @@ def _chat(door: Door, name: str | None, endpoint_id: str | None) -> str | None:
 
 
 def _endpoint_ids(door: Door) -> set[str]:
+    from ccw_magics.calls.routing import known_endpoints
+
     return {endpoint.id for endpoint in known_endpoints(door.workspace.config.load())}
 
 
@@ -160,6 +203,8 @@ def _schema(door: Door, options: dict[str, Any]) -> Schema | None:
         if options["table"]:
             raise click.UsageError("--table needs --schema: what a row has, such as 'title, line: int'")
         return None
+    from ccw_magics.schema import Schema
+
     return Schema.of(door.schema(options["schema"]), is_table=options["table"])
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from ccw_magics.calls.reply import Reply
-from ccw_magics.calls.request import Request
 from ccw_magics.errors import CcwError
-from ccw_magics.workspace import Workspace
+
+if TYPE_CHECKING:
+    from ccw_magics.calls.reply import Reply
+    from ccw_magics.calls.request import Request
+    from ccw_magics.workspace import Workspace
 
 
 @dataclass(frozen=True)
@@ -19,11 +21,13 @@ class AskOptions:
         raw: As plain text, not as rendered Markdown.
         out: The name that the reply is bound to in the notebook, or None.
         table: Whether the answer is a list that is to be shown as a table.
+        as_json: The whole reply as one JSON document, whatever became of it; for a shell alone.
     """
 
     raw: bool = False
     out: str | None = None
     table: bool = False
+    as_json: bool = False
 
 
 def no_widgets() -> CcwError:
@@ -43,6 +47,11 @@ class Door(Protocol):
         ...
 
     @property
+    def is_shell(self) -> bool:
+        """Whether standard input and output are the user's, who may have redirected them; a notebook's are nobody's."""
+        ...
+
+    @property
     def chat_name(self) -> str:
         """The conversation that is meant where none is named."""
         ...
@@ -57,6 +66,10 @@ class Door(Protocol):
 
     def ask(self, request: Request, options: AskOptions) -> Reply:
         """Run a request and show the reply as it comes; raise its error if it failed."""
+        ...
+
+    def agrees(self, question: str, /) -> bool | None:
+        """Ask the user a question to be answered by yes or no; None where nobody can be asked."""
         ...
 
     def note(self, text: str) -> None:

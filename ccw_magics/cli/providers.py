@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, Final, get_args
 import click
 
 from ccw_magics import stats
-from ccw_magics.calls import worker
 from ccw_magics.cli.editing import (
     ChoiceOrNothing,
     DiscreetCommand,
@@ -213,6 +212,7 @@ def test(door: Door, provider_id: str, *, user: bool) -> str:
         found = Provider(id=LOCAL_ID, type=LOCAL_ID)
     if found is None:
         raise provider_not_found(provider_id, config)
+    from ccw_magics.calls import worker
     from ccw_magics.calls.probe import probe  # of all the verbs, this one alone needs it
 
     tested = worker.watch(lambda _: probe(found), lambda _kind, _text: None, lambda: None)

@@ -6,31 +6,54 @@ import os
 import sys
 from functools import cached_property
 from importlib import import_module
-from typing import NoReturn
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from ccw_magics.calls.reply import Reply
-from ccw_magics.calls.request import Request
+from ccw_magics.cli import exits, signals, streams
+from ccw_magics.cli.colours import alarming, dimmed
 from ccw_magics.cli.door import AskOptions, no_widgets
-from ccw_magics.cli.terminal import TerminalDisplay
+from ccw_magics.cli.terminal import TerminalDisplay, printable
 from ccw_magics.cli.tree import tree
-from ccw_magics.errors import CcwError
-from ccw_magics.stats import Table, answers
-from ccw_magics.workspace import Workspace
+from ccw_magics.errors import CcwError, ConfigError
 
-FAILED = 1
-MISUSED = 2
-INTERRUPTED = 130
+if TYPE_CHECKING:
+    from ccw_magics.calls.reply import Reply
+    from ccw_magics.calls.request import Request
+    from ccw_magics.workspace import Workspace
+
+_JSON: Final = "--json"
 
 
 class ShellDoor:
-    """Runs verbs for one command line; implements `ccw_magics.cli.tree.Door`."""
+    """Runs verbs for one command line; implements `ccw_magics.cli.door.Door`.
+
+    Attributes:
+        has_document: Whether the document that `--json` asks for is written.
+    """
+
+    has_document = False
 
     @cached_property
     def workspace(self) -> Workspace:
-        """The project of the current directory."""
+        """The project of the current directory.
+
+        Raises:
+            ConfigError: Nobody knows where this user's own files are, as in a container that runs under a bare number.
+        """
+        from ccw_magics.workspace import Workspace
+
+        try:
+            Path.home()
+        except RuntimeError:
+            raise ConfigError("this user has no home directory", hint="Set HOME: ~/.ccw is kept there.") from None
         return Workspace()
+
+    @property
+    def is_shell(self) -> bool:
+        """What it is."""
+        return True
 
     @property
     def chat_name(self) -> str:
@@ -45,18 +68,37 @@ class ShellDoor:
         """Stream the answer to standard output, everything else to standard error; a structured one when complete."""
         if options.out:
             raise click.UsageError("--out binds a name in a notebook; here, redirect the output")
-        view = TerminalDisplay(holds=request.schema is not None)
+        view = TerminalDisplay(holds=options.as_json or request.schema is not None)
         executor = self.workspace.executor
         if request.chat is not None:
             executor.conversations.follow(request.chat)
         try:
-            reply = executor.execute(request, view.add)
+            reply = executor.execute(request, view.add, view.tick)
         except KeyboardInterrupt:
             if executor.last_reply is not None:
-                view.finish(executor.last_reply)
+                self._finish(view, executor.last_reply, options)
             raise
-        view.finish(reply, answers(reply.data).text() if options.table and reply.success else "")
+        self._finish(view, reply, options)
         return reply.raise_for_error()
+
+    def _finish(self, view: TerminalDisplay, reply: Reply, options: AskOptions) -> None:
+        shown = ""
+        if options.as_json:
+            from ccw_magics.cli.documents import reply_document
+
+            self.has_document = True
+            shown = reply_document(reply)
+        elif options.table and reply.success:
+            from ccw_magics.stats import answers
+
+            shown = answers(reply.data).text()
+        view.finish(reply, shown)
+
+    def agrees(self, question: str, /) -> bool | None:
+        """Ask at the terminal; None where standard input or error are none, a piped question included."""
+        if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+            return None
+        return click.confirm(question, err=True)
 
     def panel(self) -> None:
         """There are no widgets in a shell."""
@@ -68,37 +110,86 @@ class ShellDoor:
 
     def note(self, text: str) -> None:
         """A line beside a verb's result, on standard error."""
-        click.echo(text, err=True)
+        sys.stderr.write(f"{dimmed(printable(text), sys.stderr)}\n")
+        sys.stderr.flush()
 
 
 def main() -> NoReturn:
-    """Run `ccw` and exit: 0 done, 1 failed, 2 not understood, 130 interrupted."""
+    """Run `ccw` and exit, with a code of `ccw_magics.cli.exits`."""
+    streams.take_over()
+    signals.watch()
     sys.exit(_run(sys.argv[1:]))
 
 
 def _run(words: list[str]) -> int:
     try:
-        result = tree.main(args=words or ["--help"], prog_name="ccw", standalone_mode=False, obj=ShellDoor())
-    except click.ClickException as error:
-        error.show()
-        return MISUSED
-    except CcwError as error:
-        click.echo("\n".join(["", *error._render_traceback_()]).lstrip(), err=True)
-        return FAILED
-    except (KeyboardInterrupt, click.Abort):
-        return INTERRUPTED
-    return _show(result.text() if isinstance(result, Table) else result)
+        return _answered(ShellDoor(), words)
+    except streams.OutputLost as lost:
+        if lost.is_unread:
+            return exits.UNREAD
+        _complain(CcwError(str(lost)))
+        return exits.FAILED
+    except (KeyboardInterrupt, click.Abort) as end:
+        number = signals.stopped_by(end)
+        return exits.REFUSED if number is None else 128 + number
 
 
-def _show(result: object) -> int:
-    """Print what a verb returned; a reader that has seen enough is no error of ours."""
-    if not isinstance(result, str):
-        return 0
+def _answered(door: ShellDoor, words: list[str]) -> int:
     try:
-        click.echo(result, nl=not result.endswith("\n"))
-        sys.stdout.flush()
-    except BrokenPipeError:
-        # Python flushes once more at exit, and would then say so.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return FAILED
-    return 0
+        _show(tree.main(args=words or ["--help"], prog_name="ccw", standalone_mode=False, obj=door))
+    except click.ClickException as misuse:
+        misuse.show()
+        return _failed(door, words, CcwError(misuse.format_message()), exits.MISUSED)
+    except CcwError as error:
+        _complain(error)
+        return _failed(door, words, error, exits.exit_code(error))
+    except (click.Abort, streams.OutputLost):
+        raise
+    except Exception as fault:
+        if os.environ.get("CCW_DEBUG") == "1":
+            raise
+        told = _fault(fault)
+        _complain(told)
+        return _failed(door, words, told, exits.FAILED)
+    return exits.DONE
+
+
+def _failed(door: ShellDoor, words: list[str], error: CcwError, code: int) -> int:
+    """The code, after the document of a failure for who waits for one: the line itself may not have been understood."""
+    if words[:1] == ["cli"] and _JSON in words and not door.has_document:
+        from ccw_magics.cli.documents import failure_document
+
+        _show(failure_document(error))
+    return code
+
+
+def _show(result: object) -> None:
+    """Print what a verb returned; on a terminal, without what would steer it."""
+    text = result if isinstance(result, str) else _table_text(result)
+    if text is None:
+        return
+    text = printable(text) if sys.stdout.isatty() else text
+    sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
+    sys.stdout.flush()
+
+
+def _table_text(result: object) -> str | None:
+    if result is None or isinstance(result, int):
+        return None
+    from ccw_magics.stats import Table
+
+    return result.text() if isinstance(result, Table) else None
+
+
+def _complain(error: CcwError) -> None:
+    """Say what went wrong; a server's words may be in it."""
+    first, *rest = map(printable, error._render_traceback_())
+    name, colon, said = first.partition(":")
+    sys.stderr.write("\n".join([f"{alarming(name, sys.stderr)}{colon}{said}", *rest, ""]))
+    sys.stderr.flush()
+
+
+def _fault(fault: Exception) -> CcwError:
+    """A fault of ours, or of the system, in a line; other words than a system's may hold anything, a key too."""
+    said = f": {fault}" if isinstance(fault, OSError) else ""
+    return CcwError(f"ccw itself failed: {type(fault).__name__}{said}", hint="CCW_DEBUG=1 shows the trace.")

@@ -9,12 +9,19 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
-from ccw_magics.calls.reply import Reply
+from ccw_magics.cli.colours import dimmed
+from ccw_magics.errors import CallInterrupted
+
+if TYPE_CHECKING:
+    from ccw_magics.calls.reply import Reply
 
 REPEAT_S: Final = 15.0
 """Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
+QUIET_S: Final = 1
+"""Whole seconds of silence after which a terminal is told that there is one."""
+WAITING: Final = "waiting for the answer…"
 _ELLIPSIS: Final = "…"
 _STEERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 """The control characters of ASCII and Latin-1 but tab and line feed."""
@@ -24,7 +31,8 @@ class TerminalDisplay:
     """Text as it comes; notes one over the other where standard error is a terminal, else in lines.
 
     A terminal shows no note while the answer stands in the middle of a line: the note would have to go there, and
-    taking it away would take a part of the answer along.
+    taking it away would take a part of the answer along. What would steer a terminal is written out on one; a file
+    gets the answer as it is.
 
     Args:
         footer: Whether to end with the line on what the call took.
@@ -39,32 +47,44 @@ class TerminalDisplay:
         self._holds = holds
         self._clock = clock
         self._last = ""
-        self._note_columns = 0
+        self._note = ""
+        self._row = ""
+        self._quiet_since_s = clock()
         self._written_at_s: dict[str, float] = {}
 
     def add(self, kind: str, text: str) -> None:
         """Write a piece of the answer (`stdout`) or a note (`stderr`)."""
         if kind == "stdout":
+            self._quiet_since_s = self._clock()
             if not self._holds:
                 self._write(text)
         elif not sys.stderr.isatty():
             self._write_line(text)
-        elif self._is_at_line_start() or not sys.stdout.isatty():
-            self._show_note(text)
+        elif self._has_room():
+            if text != self._note:
+                self._note, self._quiet_since_s = text, self._clock()
+                self._show_note(text)
+            self.tick()
 
     @property
     def has_shown(self) -> bool:
         """Whether anything was written that is still there."""
-        return bool(self._last or self._note_columns)
+        return bool(self._last or self._row)
 
     def tick(self) -> None:
-        """Nothing is held back in a terminal."""
+        """Say for how long nothing has come, on a terminal; in a note that ends in `…`, since that lasts."""
+        quiet_s = int(self._clock() - self._quiet_since_s)
+        if quiet_s < QUIET_S or not sys.stderr.isatty() or not self._has_room():
+            return
+        note = self._note or WAITING
+        if note.endswith(_ELLIPSIS):
+            self._show_note(f"{note} {quiet_s} s")
 
     def finish(self, reply: Reply, shown: str = "") -> None:
         """End the line; then remarks and footer on standard error, since they are not part of the answer.
 
         Args:
-            reply: What came.
+            reply: What came; of one that was interrupted, nothing is remarked.
             shown: What is written in the place of its text, where that was held back; empty for the text itself.
         """
         self._clear_note()
@@ -73,32 +93,45 @@ class TerminalDisplay:
         if not self._is_at_line_start():
             sys.stdout.write("\n")
             sys.stdout.flush()
-        lines = [*reply.remarks(), f"[{reply.summary()}]"] if self._footer else reply.remarks()
+        remarks = [] if self._footer and isinstance(reply.failure, CallInterrupted) else reply.remarks()
+        lines = [printable(remark) for remark in remarks]
+        if self._footer:
+            lines.append(dimmed(printable(f"[{reply.summary()}]"), sys.stderr))
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
 
     def _write(self, text: str) -> None:
         self._clear_note()
         self._last = text or self._last
-        sys.stdout.write(text)
+        sys.stdout.write(printable(text.replace("\r\n", "\n")) if sys.stdout.isatty() else text)
         sys.stdout.flush()
 
     def _is_at_line_start(self) -> bool:
         return not self._last or self._last.endswith("\n")
 
+    def _has_room(self) -> bool:
+        """Whether a note would not stand in the answer."""
+        return self._is_at_line_start() or not sys.stdout.isatty()
+
     def _show_note(self, text: str) -> None:
-        self._clear_note()
         # A note that fills the last column would go on in a second row, which `\r` does not reach.
-        note = fitted(text, _columns() - 1)
-        self._note_columns = columns_of(note)
-        sys.stderr.write(note)
+        row = fitted(text, _columns() - 1)
+        if row == self._row:
+            return
+        self._erase()
+        self._row = row
+        sys.stderr.write(dimmed(row, sys.stderr))
         sys.stderr.flush()
 
     def _clear_note(self) -> None:
-        if self._note_columns:
-            sys.stderr.write("\r" + " " * self._note_columns + "\r")
+        self._erase()
+        self._note = ""
+
+    def _erase(self) -> None:
+        if self._row:
+            sys.stderr.write("\r" + " " * columns_of(self._row) + "\r")
             sys.stderr.flush()
-            self._note_columns = 0
+            self._row = ""
 
     def _write_line(self, text: str) -> None:
         """A line for a file: what counts down or up is said now and then, and no more once the answer has begun."""

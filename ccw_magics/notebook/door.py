@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import click
 
@@ -24,6 +24,10 @@ from ccw_magics.workspace import Workspace
 if TYPE_CHECKING:
     import pandas as pd
     from IPython.core.interactiveshell import InteractiveShell
+
+_QUESTIONS: Final = {"-p": ("-p", "--prompt"), "-f": ("-f", "--file")}
+"""The options that bring a question, as they are spelt."""
+_YES: Final = frozenset({"y", "yes"})
 
 
 class _Printer(Protocol):
@@ -69,8 +73,9 @@ class NotebookDoor:
             raise CcwError(f"%%ccw {words[0]} takes no body", hint=f"Write it as a line: %ccw {words[0]}")
         if not body.strip():
             raise CcwError("the cell asks nothing", hint="Write the question below the %%ccw line.")
-        if any(word.startswith(("-p", "--prompt")) for word in words):
-            raise CcwError("the question stands both in the body and in -p", hint="Use one of the two.")
+        for name, spellings in _QUESTIONS.items():
+            if any(word.startswith(spellings) for word in words):
+                raise CcwError(f"the question stands both in the body and in {name}", hint="Use one of the two.")
         rest = words[1:] if words[:1] == ["cli"] else words
         return self._result(self._run(["cli", *rest, f"--prompt={body.rstrip(chr(10))}"]))
 
@@ -97,6 +102,19 @@ class NotebookDoor:
     def schema(self, text: str) -> object:
         """The type that goes by a name in the notebook, or the short form itself."""
         return schema_named(text, self._shell.user_ns)
+
+    @property
+    def is_shell(self) -> bool:
+        """A kernel's standard input is nobody's: it is never read."""
+        return False
+
+    def agrees(self, question: str, /) -> bool | None:
+        """Ask below the cell; None where the front end takes no input, as when a notebook is run by a program."""
+        try:
+            answer = input(f"{question} [y/N] ")
+        except (EOFError, NotImplementedError):
+            return None
+        return answer.strip().lower() in _YES
 
     def note(self, text: str) -> None:
         """Print a line of a verb's own."""

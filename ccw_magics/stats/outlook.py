@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
-from ccw_magics.calls.spending import TOLERANCE_USD, midnight, purse_of
-from ccw_magics.journal import readable_usd
 from ccw_magics.stats.table import Table
 
 if TYPE_CHECKING:
@@ -84,6 +82,8 @@ def spending(workspace: Workspace) -> list[str]:
 
     What a killed kernel had reserved counts as reserved for the rest of the day: its calls may have been billed.
     """
+    from ccw_magics.calls.spending import midnight, purse_of  # it brings asyncio, which a table of packs needs not
+
     limits = workspace.config.load().budget
     today, purse = workspace.journal.ledger.spent(midnight()), purse_of(workspace.root)
     lines = [
@@ -99,6 +99,9 @@ def spending(workspace: Workspace) -> list[str]:
 
 
 def _line(when: str, spent_usd: float, reserved_usd: float, limit_usd: float | None) -> str:
+    from ccw_magics.calls.spending import TOLERANCE_USD
+    from ccw_magics.journal import readable_usd
+
     held = f" and {readable_usd(reserved_usd)} reserved for calls under way" if reserved_usd > TOLERANCE_USD else ""
     return f"{when:<12} {readable_usd(spent_usd)} spent{held}{_limit(spent_usd + reserved_usd, limit_usd)}"
 
@@ -107,5 +110,7 @@ def _limit(taken_usd: float, limit_usd: float | None) -> str:
     if limit_usd is None:
         return ", no limit"
     left_usd = limit_usd - taken_usd
+    from ccw_magics.journal import readable_usd
+
     rest = f"{readable_usd(left_usd)} left" if left_usd >= 0 else f"passed by {readable_usd(-left_usd)}"
     return f" of {readable_usd(limit_usd)}, {rest}"

@@ -7,9 +7,6 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final
 
-from ccw_magics.context.pack import readable_size
-from ccw_magics.journal import readable_usd
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -19,18 +16,30 @@ def _local_time(when: datetime) -> str:
     return datetime.fromtimestamp(when.timestamp(), UTC).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
+def _size(size_bytes: int) -> str:
+    from ccw_magics.context.pack import readable_size
+
+    return readable_size(size_bytes)
+
+
+def _usd(amount: float) -> str:
+    from ccw_magics.journal import readable_usd
+
+    return readable_usd(amount)
+
+
 def _day(day: Any) -> str:
     return str(day.strftime("%Y-%m-%d"))
 
 
 _HASH_CHARS: Final = 12
 _FORMATS: Final[dict[str, Callable[[Any], str]]] = {
-    "size_bytes": readable_size,
+    "size_bytes": _size,
     "day": _day,
     **dict.fromkeys(("at", "created_at", "updated_at", "used_at", "expires_at"), _local_time),
     **dict.fromkeys(("reused", "cached_share"), "{:.0%}".format),
     "window_share": "{:.1%}".format,
-    **dict.fromkeys(("cost_usd", "uncached_cost_usd", "saved_usd", "cold_usd", "cached_usd"), readable_usd),
+    **dict.fromkeys(("cost_usd", "uncached_cost_usd", "saved_usd", "cold_usd", "cached_usd"), _usd),
     **dict.fromkeys(("duration_s", "first_token_s"), "{:.1f} s".format),
     **dict.fromkeys(("prompt_hash", "pack_hash"), lambda text: text[:_HASH_CHARS]),
     **dict.fromkeys(

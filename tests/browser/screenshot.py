@@ -1,11 +1,12 @@
 """Make the README's pictures, nothing retouched: a small project, a real JupyterLab, the embedded model, the panel.
 
     python tests/browser/screenshot.py [cell|panel] [FILE]
-    python tests/browser/screenshot.py tabs FOLDER
+    python tests/browser/screenshot.py tabs|terminal FOLDER
 
 `cell` and `panel` write `notebooks/images/NAME.png` unless another FILE is given; without a name, both are made. `tabs`
-puts pictures of all tabs of the panel, in both themes and two widths, into a folder, to be looked at. Needs the `dev`
-extra and Chromium; `cell` needs the model's weights too.
+puts pictures of all tabs of the panel, in both themes and two widths, into a folder, to be looked at; `terminal` one of
+each command of a session with `ccw` in JupyterLab's terminal. Needs the
+`dev` extra and Chromium; `cell` needs the model's weights too.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ from browser.provider_server import GOOD_KEY, ProviderServer
 from wire_server import Answer
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Locator
+    from playwright.sync_api import Browser, Locator, Page
 
 IMAGES: Final = Path(__file__).parents[2] / "notebooks" / "images"
 THEMES: Final = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
@@ -42,6 +43,8 @@ PANEL_WIDTH_PX: Final = 1000
 HEIGHT_PX: Final = 1400
 MARGIN_PX: Final = 4
 SETTLE_S: Final = 0.7
+COMMAND_S: Final = 8
+"""How long a command in a terminal may take."""
 TABS: Final = {"Providers": "OpenAI", "Endpoints": "my-gpt4o", "Cache": "", "History": ""}
 """And what is selected in the tab's list."""
 FILES: Final = {
@@ -71,14 +74,28 @@ ASKED: Final = (
     "%%ccw my-gpt4o\n@docs/data.md Which readings are removed?",
     "%%ccw claude\n@docs/model.md Which features are there?",
 )
+COMMANDS: Final = {
+    "help": "ccw --help",
+    "verb": "ccw help endpoint add | head -20",
+    "status": "ccw status",
+    "endpoints": "ccw endpoints",
+    "dry-run": "ccw cli -p '@docs/*.md What is the mean error?' --dry-run",
+    "answer": "ccw cli -p '@docs/*.md What is the mean error?' --model my-gpt4o",
+    "pipe": "git diff | ccw cli -p 'Review this' --model my-gpt4o > answer.txt; cat answer.txt",
+    "json": "ccw cli -p 'What is the mean error?' --json 2>/dev/null | head -c 400",
+    "errors": "ccw cli -p Hi --model my-gpt4; echo exit $?; ccw cli -p Hi --mode write; echo exit $?",
+    "agent": "ccw cli -p Hi --tool codex; echo exit $?",
+    "no-color": "NO_COLOR=1 ccw cli -p Hi --model nobody",
+    "history": "ccw history | head -5",
+}
 ANSWER: Final = Answer("The mean error is 38 bikes an hour.", input_tokens=2480, cached_tokens=1792, output_tokens=96)
 
 
 def main() -> None:
     """Take the pictures that the command line names."""
     name, place = [*sys.argv[1:], None, None][:2]
-    if name == "tabs":
-        _take_tabs(Path(place or "."))
+    if name in {"tabs", "terminal"}:
+        (_take_tabs if name == "tabs" else _take_terminal)(Path(place or "."))
         return
     for picture, take in (("cell", _take_cell), ("panel", _take_panel)):
         if name in {None, picture}:
@@ -126,6 +143,29 @@ def _take_tabs(folder: Path) -> None:
                     panel.page.wait_for_timeout(SETTLE_S * 1000)
                     panel.panel.screenshot(path=folder / f"{tab.lower()}-{theme}-{width_px}.png")
             panel.page.close()
+
+
+def _take_terminal(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    with _filled_lab() as lab, chromium() as browser:
+        page = browser.new_page(viewport={"width": max(WIDTHS_PX), "height": 800})
+        page.goto(lab.url("forecast.ipynb").replace("doc/tree/forecast.ipynb", "lab"))
+        page.wait_for_function("window.jupyterapp?.commands.hasCommand('terminal:create-new')")
+        page.evaluate("window.jupyterapp.commands.execute('terminal:create-new')")
+        terminal = page.locator(".xterm-screen")
+        terminal.click()
+        _type(page, f"export PS1='$ ' PATH={Path(sys.executable).parent}:$PATH")
+        for name, command in COMMANDS.items():
+            _type(page, "clear")
+            _type(page, command)
+            page.wait_for_timeout(COMMAND_S * 1000)
+            terminal.screenshot(path=folder / f"{name}.png")
+
+
+def _type(page: Page, line: str) -> None:
+    page.keyboard.type(line)
+    page.keyboard.press("Enter")
+    page.wait_for_timeout(SETTLE_S * 1000)
 
 
 @contextmanager

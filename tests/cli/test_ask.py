@@ -8,7 +8,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import click
 import pytest
+from asking_door import AskingDoor
 from wire_server import WireServer
 from wired_project import ENDPOINT, make_project
 
@@ -16,6 +18,7 @@ from ccw_magics import Workspace
 from ccw_magics.calls.spending import midnight
 from ccw_magics.cli.shell import _run
 from ccw_magics.config.models import Budget
+from ccw_magics.errors import EndpointNotFound
 from ccw_magics.notebook.door import NotebookDoor
 
 Say = Callable[..., tuple[int, str, str]]
@@ -180,3 +183,73 @@ def test_a_budget_of_nothing_lets_nothing_through(workspace: Workspace, wire: Wi
     assert not wire.requests
     path = workspace.config.path
     assert json.loads(path.read_text())["budget"] == {"perDayUsd": 0.0}
+
+
+# ---- whom a line asks -------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("line", "asked"),
+    [
+        pytest.param("", (None, "", "", "analysis"), id="the default"),
+        pytest.param("wired", ("wired", "", "", "analysis"), id="an endpoint"),
+        pytest.param("--tool litellm --model wired", ("wired", "", "", "analysis"), id="CCW's way"),
+        pytest.param("--tool wired", ("wired", "", "", "analysis"), id="an endpoint as the tool"),
+        pytest.param("--tool wired --model wired", ("wired", "", "", "analysis"), id="twice the same"),
+        pytest.param("--tool codex", (None, "codex", "", "analysis"), id="an agent"),
+        pytest.param("--tool qwen --model q3", (None, "qwen", "q3", "analysis"), id="its model"),
+        pytest.param("--tool gemini --mode auto --yes", (None, "gemini", "", "auto"), id="its mode"),
+        pytest.param("--tool codex --cd . --include-dirs /a,/b", (None, "codex", "", "analysis"), id="its folders"),
+    ],
+)
+def test_whom_a_line_asks(workspace: Workspace, line: str, asked: tuple[str | None, ...]) -> None:
+    request = AskingDoor().asked("-p", "Why?", *line.split())
+    assert (request.endpoint_id, request.tool, request.model, request.mode) == asked
+
+
+UNFIT = (
+    "--chat=c", "--replay", "--no-replay", "--schema=n:int", "--table", "--max-cost=1", "--no-cache", "--repack",
+    "--system=s", "--temperature=1", "--max-tokens=9", "--retry-cut",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("option", UNFIT)
+def test_what_an_agent_cannot_take(workspace: Workspace, option: str) -> None:
+    more = ("--schema=n:int",) if option == "--table" else ()
+    with pytest.raises(click.UsageError, match=r"codex takes no .*only an endpoint's model does") as refused:
+        AskingDoor().run("-p", "Why?", "--tool", "codex", option, *more)
+    assert option.partition("=")[0].replace("--no-replay", "--replay") in refused.value.message
+
+
+def test_all_that_an_agent_cannot_take_is_named_at_once(workspace: Workspace) -> None:
+    with pytest.raises(click.UsageError, match="codex takes no --max-cost, --no-cache, --system: "):
+        AskingDoor().run("-p", "Why?", "--tool", "codex", "--system=", "--no-cache", "--max-cost", "1")
+
+
+@pytest.mark.parametrize(
+    ("line", "told"),
+    [
+        pytest.param("wired --tool codex", "either codex is asked or endpoint wired", id="an agent and an endpoint"),
+        pytest.param("--mode write", "an endpoint can only answer", id="an endpoint that writes"),
+        pytest.param("wired --mode auto", "--tool codex --mode auto", id="an endpoint with any leave"),
+        pytest.param("--tool wired --mode write", "an endpoint can only answer", id="one as the tool"),
+        pytest.param("--tool wired --model other", "two endpoints are named: other and wired", id="tool and model"),
+        pytest.param("wired --tool other", "two endpoints are named: other and wired", id="tool and argument"),
+        pytest.param("--mode sometimes", "'sometimes' is not one of", id="no mode"),
+    ],
+)
+def test_a_line_that_contradicts_itself(workspace: Workspace, line: str, told: str) -> None:
+    with pytest.raises(click.UsageError) as refused:
+        AskingDoor().run("-p", "Why?", *line.split())
+    assert told in refused.value.format_message()
+
+
+def test_a_tool_that_is_neither_is_told_what_there_is(workspace: Workspace) -> None:
+    with pytest.raises(EndpointNotFound, match="neither an agent nor an endpoint: claude") as missing:
+        AskingDoor().run("-p", "Why?", "--tool", "claude")
+    assert (missing.value.hint or "").startswith("Agents: codex, gemini, qwen. Endpoints: wired")
+
+
+def test_json_is_for_a_shell(workspace: Workspace) -> None:
+    with pytest.raises(click.UsageError, match="--json is for a shell"):
+        AskingDoor(is_shell=False).run("-p", "Why?", "--json")

@@ -160,18 +160,18 @@ def test_an_empty_value_takes_one_away(say: Say, store: ConfigStore) -> None:
 REFUSED = {
     "no provider": ("add e --model m", 2, "--provider"),
     "no model": ("add e --provider p", 2, "--model"),
-    "an unknown provider": ("add e --provider nope --model m", 1, "provider not found: nope"),
-    "a reserved id": ("add provider --provider p --model m", 1, "a word of the %ccw command"),
-    "an id that is taken": ("add known --provider p --model m", 1, "there is an endpoint known already"),
-    "too hot": ("add e --provider p --model m --temperature 3", 1, "temperature"),
-    "no number": ("add e --provider p --model m --ttl-minutes long", 1, "ttlMinutes"),
-    "edit none": ("edit nope --name N", 1, "endpoint not found: nope"),
+    "an unknown provider": ("add e --provider nope --model m", 3, "provider not found: nope"),
+    "a reserved id": ("add provider --provider p --model m", 3, "a word of the %ccw command"),
+    "an id that is taken": ("add known --provider p --model m", 3, "there is an endpoint known already"),
+    "too hot": ("add e --provider p --model m --temperature 3", 3, "temperature"),
+    "no number": ("add e --provider p --model m --ttl-minutes long", 3, "ttlMinutes"),
+    "edit none": ("edit nope --name N", 3, "endpoint not found: nope"),
     "edit nothing": ("edit known", 2, "nothing says what to change"),
-    "edit to no provider": ("edit known --provider ''", 1, "providerId"),
-    "edit to another provider": ("edit known --provider nope", 1, "provider not found: nope"),
-    "delete none": ("delete nope --yes", 1, "endpoint not found: nope"),
+    "edit to no provider": ("edit known --provider ''", 3, "providerId"),
+    "edit to another provider": ("edit known --provider nope", 3, "provider not found: nope"),
+    "delete none": ("delete nope --yes", 3, "endpoint not found: nope"),
     "delete without a word": ("delete known", 1, "this would delete the endpoint known"),
-    "an unknown default": ("default nope", 1, "endpoint not found: nope"),
+    "an unknown default": ("default nope", 3, "endpoint not found: nope"),
     "no such verb": ("frobnicate", 2, "frobnicate"),
 }
 
@@ -208,7 +208,7 @@ def test_the_users_own(say: Say, store: ConfigStore) -> None:
     assert (store.user.get_default_endpoint(), stored(store, "e").provider_id) == ("e", "mine")
     for line in ("edit e --name N", "edit e --temperature 1", "delete e --yes"):
         status, _, err = say(f"endpoint {line}")
-        assert status == 1
+        assert status == 3
         assert "--user changes that file" in err
     assert say("endpoint edit e --temperature 1 --user")[0] == 0
     assert stored(store, "e").params.temperature == 1
@@ -265,7 +265,7 @@ def test_what_is_not_duplicated(say: Say, store: ConfigStore, line: str, told: s
     say("endpoint add e --provider p --model m")
     before = store.path.read_bytes()
     status, out, err = say(f"endpoint {line}")
-    assert (status, out) == (1, "")
+    assert (status, out) == (3, "")
     assert told in err
     assert store.path.read_bytes() == before
 

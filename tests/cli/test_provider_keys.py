@@ -130,7 +130,7 @@ def test_list(say: Say, store: ConfigStore) -> None:
 def test_the_users_own(say: Say, store: ConfigStore) -> None:
     store.user.add_provider({"id": "mine", "type": "openai"})
     status, _, err = say("provider key add mine --key '${B}'")
-    assert status == 1
+    assert status == 3
     assert "--user changes that file" in err
     assert say("provider key add mine --key '${B}' --user")[0] == 0
     assert "${B}" in say("provider key list mine")[1]
@@ -141,15 +141,15 @@ def test_the_users_own(say: Say, store: ConfigStore) -> None:
 REFUSED = {
     "no key": ("add p", 2, "a key is missing"),
     "an empty key": ("add p --key ''", 2, "a key is missing"),
-    "an id that is taken": ("add p --id one --key '${B}'", 1, "p has a key one already"),
-    "an id with a space": ("add p --id 'a b' --key '${B}'", 1, "white space"),
-    "no provider": ("add nope --key '${B}'", 1, "provider not found: nope"),
-    "no provider to list": ("list nope", 1, "provider not found: nope"),
-    "a mask": ("add p --key sk-…abc", 1, "mask"),
-    "a weight that is none": (f"add p --key {KEY} --weight much", 1, "apiKeys"),
-    "a weight below zero": ("edit p one --weight -1", 1, "apiKeys"),
-    "no such key": ("edit p two --label L", 1, "p has no key two"),
-    "no such key to delete": ("delete p two --yes", 1, "p has no key two"),
+    "an id that is taken": ("add p --id one --key '${B}'", 3, "p has a key one already"),
+    "an id with a space": ("add p --id 'a b' --key '${B}'", 3, "white space"),
+    "no provider": ("add nope --key '${B}'", 3, "provider not found: nope"),
+    "no provider to list": ("list nope", 3, "provider not found: nope"),
+    "a mask": ("add p --key sk-…abc", 3, "mask"),
+    "a weight that is none": (f"add p --key {KEY} --weight much", 3, "apiKeys"),
+    "a weight below zero": ("edit p one --weight -1", 3, "apiKeys"),
+    "no such key": ("edit p two --label L", 3, "p has no key two"),
+    "no such key to delete": ("delete p two --yes", 3, "p has no key two"),
     "nothing to change": ("edit p one", 2, "nothing says what to change"),
     "a key out of place": (f"add p {KEY}", 2, "1 words too many"),
     "a key for a verb": (KEY, 2, "no verb"),
@@ -157,7 +157,7 @@ REFUSED = {
     "two keys": (f"add p --key {KEY} --ask-key", 2, "either asked for"),
     "a reference for the keyring": ("add p --key '${B}' --keyring", 2, "only says where one is"),
     "nothing for the keyring": ("edit p one --keyring", 2, "--keyring stores a key"),
-    "a mask for the keyring": ("add p --key sk-…abc --keyring", 1, "mask"),
+    "a mask for the keyring": ("add p --key sk-…abc --keyring", 3, "mask"),
 }
 
 
@@ -252,7 +252,7 @@ def test_where_there_is_no_keyring(
     monkeypatch.setattr("getpass.getpass", lambda _: pytest.fail("asked for nothing"))
     before = store.path.read_bytes()
     status, out, err = say(f"{LINES[verb][0]} --ask-key --keyring")
-    assert (status, out) == (1, "")
+    assert (status, out) == (3, "")
     assert "no keyring here that could store a key" in err
     assert "${NAME}" in err
     assert store.path.read_bytes() == before
@@ -261,11 +261,11 @@ def test_where_there_is_no_keyring(
 @pytest.mark.parametrize(
     ("line", "status"),
     [
-        ("provider add --type openai --timeout soon", 1),
-        ("provider edit p --timeout soon", 1),
-        ("provider edit p --type ''", 1),
-        ("provider key add p --weight much", 1),
-        ("provider key add p --id one", 1),
+        ("provider add --type openai --timeout soon", 3),
+        ("provider edit p --timeout soon", 3),
+        ("provider edit p --type ''", 3),
+        ("provider key add p --weight much", 3),
+        ("provider key add p --id one", 3),
     ],
 )
 def test_what_fails_leaves_nothing_in_the_keyring(
@@ -441,7 +441,7 @@ def test_a_key_stays_in_the_keyring_where_the_file_that_names_it_was_written(
 
     monkeypatch.setattr(os, "fsync", fails_for_folders)
     status, _, err = say(f"provider edit {provider_id} --api-key {KEY} --keyring")
-    assert status == 1
+    assert status == 3
     assert "may be the old one again" in err
     entry = keyring.name_in(store.get_all_providers()[0].api_key.reveal())
     assert package.entries == {(keyring.SERVICE, entry): KEY}

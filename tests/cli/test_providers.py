@@ -179,19 +179,19 @@ def test_an_empty_value_takes_one_away(say: Say, store: ConfigStore) -> None:
 
 REFUSED = {
     "no type": ("add", 2, "--type"),
-    "a type with spaces": ("add --type 'a b'", 1, "type"),
-    "no number": ("add --type openai --timeout soon", 1, "advancedSettings.timeout"),
-    "a number too small": ("add --type openai --rpm 0", 1, "advancedSettings.rpm"),
+    "a type with spaces": ("add --type 'a b'", 3, "type"),
+    "no number": ("add --type openai --timeout soon", 3, "advancedSettings.timeout"),
+    "a number too small": ("add --type openai --rpm 0", 3, "advancedSettings.rpm"),
     "a header without a colon": (f"add --type openai --header 'X {KEY}'", 2, "'Name: value'"),
-    "a mask": ("add --type openai --api-key sk-…abc", 1, "mask"),
+    "a mask": ("add --type openai --api-key sk-…abc", 3, "mask"),
     "a key out of place": (f"add --type openai {KEY}", 2, "1 words too many"),
     "a key in two words": (f"add --type openai --api-key Bearer {KEY}", 2, "quotes"),
     "an unknown option": (f"add --type openai --apikey={KEY}", 2, "--apikey"),
-    "edit none": ("edit nope --name N", 1, "provider not found: nope"),
+    "edit none": ("edit nope --name N", 3, "provider not found: nope"),
     "edit nothing": ("edit p", 2, "nothing says what to change"),
-    "edit to no type": ("edit p --type ''", 1, "type"),
-    "delete none": ("delete nope --yes", 1, "provider not found: nope"),
-    "test none": ("test nope", 1, "provider not found: nope"),
+    "edit to no type": ("edit p --type ''", 3, "type"),
+    "delete none": ("delete nope --yes", 3, "provider not found: nope"),
+    "test none": ("test nope", 3, "provider not found: nope"),
     "no such verb": ("frobnicate", 2, "frobnicate"),
 }
 
@@ -244,7 +244,7 @@ def test_the_users_own(say: Say, store: ConfigStore) -> None:
     store.add_endpoint({"id": "e", "providerId": provider_id, "model": "m"})
     for line in (f"edit {provider_id} --name N", f"edit {provider_id} --timeout 5", f"delete {provider_id} --yes"):
         status, _, err = say(f"provider {line}")
-        assert status == 1
+        assert status == 3
         assert "--user changes that file" in err
     assert say(f"provider edit {provider_id} --name N --timeout 5 --user")[0] == 0
     assert stored(store, provider_id).name == "N"
@@ -297,7 +297,7 @@ def test_what_is_not_trusted_is_not_tested(say: Say, store: ConfigStore, wire: W
     provider_id = added(say, "--type openai --api-base https://gate.invalid/v1")
     store.path.write_text(store.path.read_text().replace("gate.invalid", "evil.invalid"))
     status, _, err = say(f"provider test {provider_id}")
-    assert status == 1
+    assert status == 3
     assert "is not trusted" in err
     assert "evil.invalid" in err
     err = say(f"provider edit {provider_id} --name N")[2]

@@ -3,46 +3,52 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
-import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
+import click
 import pytest
+from ccw_command import ccw, wired_project
 from wire_server import Answer, WireServer
 
+from ccw_magics.cli import shell
+from ccw_magics.cli.shell import _run
 from ccw_magics.config.store import ConfigStore
+from ccw_magics.errors import CcwError, ProviderError
 
-# A test run in the background has SIGINT ignored, which children inherit; a shell's own command has not.
-PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-COMMAND = [sys.executable, "-c", PROGRAM + "from ccw_magics.cli.shell import main; main()"]
-
-
-def ccw(*words: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([*COMMAND, *words], capture_output=True, text=True, timeout=60, check=False)
+Say = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
 def wired(project: Path, wire: WireServer) -> Path:
-    (project / "a.py").write_text("answer = 42\n")
-    store = ConfigStore(project)
-    provider = store.add_provider({"name": "W", "type": "openai", "apiKey": "sk-k-123456", "apiBase": f"{wire.url}/v1"})
-    store.add_endpoint({"id": "my-gpt4o", "name": "", "providerId": provider.id, "model": "gpt-4o"})
-    return project
+    return wired_project(project, wire)
 
 
-def test_the_answer_alone_goes_to_standard_output(wired: Path, wire: WireServer) -> None:
-    done = ccw("cli", "-p", "@a.py Why?", "--tool", "litellm", "--model", "my-gpt4o")
-    assert (done.returncode, done.stdout) == (0, "Hello from the wire.\n")
-    assert "my-gpt4o · gpt-4o" in done.stderr
+@pytest.fixture
+def say(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Say:
+    """Run a line as the shell does: exit code, standard output, standard error."""
+    monkeypatch.setattr("sys.stdin", None)
+
+    def run(*words: str) -> tuple[int, str, str]:
+        status = _run(list(words))
+        said = capsys.readouterr()
+        return status, said.out, said.err
+
+    return run
+
+
+def test_the_answer_alone_goes_to_standard_output(wired: Path, say: Say) -> None:
+    status, out, err = say("cli", "-p", "@a.py Why?", "--tool", "litellm", "--model", "my-gpt4o")
+    assert (status, out) == (0, "Hello from the wire.\n")
+    assert "my-gpt4o · gpt-4o" in err
 
 
 @pytest.mark.parametrize(
     ("words", "status", "said"),
     [
         pytest.param(
-            ["cli", "-p", "Hi", "--model", "nope"], 1, "EndpointNotFound: endpoint not found: nope", id="endpoint"
+            ["cli", "-p", "Hi", "--model", "nope"], 3, "EndpointNotFound: endpoint not found: nope", id="endpoint"
         ),
         pytest.param(["cli"], 2, "there is no question", id="no prompt"),
         pytest.param(["bogus"], 2, "No such command 'bogus'", id="no such verb"),
@@ -56,7 +62,7 @@ def test_a_failure_is_said_on_standard_error(wired: Path, words: list[str], stat
     assert "Traceback" not in done.stderr
 
 
-def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireServer) -> None:
+def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireServer, say: Say) -> None:
     path = ConfigStore(wired).path
     data = json.loads(path.read_text())
     data["providers"][0] = {**data["providers"][0], "apiKey": "sk-k"}
@@ -64,17 +70,17 @@ def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireSer
     data["endpoints"][0]["fallback"] = ["evil"]
     data["endpoints"].append({"id": "evil", "providerId": "q", "model": "m"})
     path.write_text(json.dumps(data))
-    refused = ccw("cli", "-p", "@a.py Why?", "--model", "my-gpt4o")
-    assert refused.returncode == 1
-    assert "endpoint my-gpt4o falls back to evil, which sends your files to evil.example" in refused.stderr
+    status, _, err = say("cli", "-p", "@a.py Why?", "--model", "my-gpt4o")
+    assert status == 3
+    assert "endpoint my-gpt4o falls back to evil, which sends your files to evil.example" in err
     assert not wire.requests
-    assert "evil.example" in ccw("trust").stdout
-    assert ccw("cli", "-p", "@a.py Why?", "--model", "my-gpt4o").stdout == "Hello from the wire.\n"
+    assert "evil.example" in say("trust")[1]
+    assert say("cli", "-p", "@a.py Why?", "--model", "my-gpt4o")[1] == "Hello from the wire.\n"
 
 
 def test_init_status_endpoints_and_trust(project: Path) -> None:
     assert "wrote" in ccw("init").stdout
-    assert ccw("init").returncode == 1
+    assert ccw("init").returncode == 3
     assert "my-gpt4o" in ccw("endpoints").stdout
     assert "${OPENAI_API_KEY}" in ccw("providers").stdout
     assert "default    my-gpt4o" in ccw("status").stdout
@@ -83,21 +89,96 @@ def test_init_status_endpoints_and_trust(project: Path) -> None:
         path.read_text().replace('"enabled": true', '"apiBase": "https://evil.example", "enabled": true', 1)
     )
     refused = ccw("cli", "-p", "Hi")
-    assert refused.returncode == 1
+    assert refused.returncode == 3
     assert all(word in refused.stderr for word in ("evil.example", "OPENAI_API_KEY", path.name))
     assert "evil.example" in ccw("trust").stdout
     assert "evil.example" not in ccw("cli", "-p", "Hi", "--model", "bogus").stderr
 
 
-def test_an_interrupt_keeps_what_came(wired: Path, wire: WireServer) -> None:
-    wire.answers(Answer("one two three", pieces=["one ", "two ", "three"], stall_after=2))
-    process = subprocess.Popen(
-        [*COMMAND, "cli", "-p", "Hi", "--model", "my-gpt4o"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-    assert process.stdout is not None
-    assert process.stdout.read(8) == "one two "
-    os.kill(process.pid, signal.SIGINT)
-    rest, notes = process.communicate(timeout=60)
-    assert (process.returncode, rest) == (130, "\n")
-    assert "incomplete" in notes
-    assert "Traceback" not in notes
+# ---- --json -----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("words", "answer", "status", "has"),
+    [
+        pytest.param(["-p", "@a.py Why?"], Answer("Grüße"), 0, {"output": "Grüße", "error": None}, id="an answer"),
+        pytest.param(["-p", "Hi", "--schema", "n: int"], Answer('{"n": 1}'), 0, {"data": {"n": 1}}, id="data"),
+        pytest.param(["-p", "Hi"], Answer(status=400), 1, {"output": "", "model": "gpt-4o"}, id="a failure"),
+        pytest.param(
+            ["-p", "Hi"], Answer("one two", pieces=["one ", "two"], cut_after=1), 75, {"output": "one "}, id="a part"
+        ),
+        pytest.param(["nope", "-p", "Hi"], Answer(), 3, {"endpoint": "nope"}, id="no endpoint"),
+        pytest.param(["--tool", "nope", "-p", "Hi"], Answer(), 3, {"endpoint": ""}, id="no tool"),
+        pytest.param(["-p", "@/etc/*"], Answer(), 4, {"output": ""}, id="out of reach"),
+        pytest.param(["--bogus", "-p", "Hi"], Answer(), 2, {"output": ""}, id="not understood"),
+        pytest.param([], Answer(), 2, {"output": ""}, id="no question"),
+        pytest.param(["nope", "-p", "Hi", "--dry-run"], Answer(), 3, {"output": ""}, id="a plan that fails"),
+    ],
+)
+def test_json_is_one_document_whatever_happens(
+    wired: Path, wire: WireServer, say: Say, words: list[str], answer: Answer, status: int, has: dict[str, Any]
+) -> None:
+    wire.answers(answer)
+    got, out, err = say("cli", *words, "--json")
+    document = json.loads(out)
+    assert (got, document["success"]) == (status, status == 0), err
+    assert {name: document[name] for name in has} == has
+    assert (document["error"] is None) == (status == 0)
+    assert out.isascii()
+
+
+def test_a_plan_as_json(wired: Path, wire: WireServer, say: Say) -> None:
+    status, out, err = say("cli", "-p", "@a.py Why?", "--dry-run", "--json")
+    plan = json.loads(out)
+    assert (status, plan["endpoint"], plan["windowTokens"]) == (0, "my-gpt4o", 128_000)
+    assert [part["name"] for part in plan["parts"]] == ["@a.py", "prompt", "answer, about", "total"]
+    assert {*plan["parts"][0]} == {"name", "files", "sizeBytes", "tokens", "coldUsd", "cachedUsd", "windowShare"}
+    assert "nothing was sent" in err
+    assert not wire.requests
+
+
+# ---- what goes wrong --------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("raised", "status", "told"),
+    [
+        pytest.param(ProviderError("busy", retryable=True), 75, "ProviderError: busy\n", id="may work later"),
+        pytest.param(CcwError("sad\x1b[2J", hint="Do\nthis."), 1, "CcwError: sad\\x1b[2J\nDo\nthis.\n", id="steers"),
+        pytest.param(ValueError("sk-secret"), 1, "CcwError: ccw itself failed: ValueError\nCCW_DEBUG=1", id="a fault"),
+        pytest.param(OSError(28, "No space left"), 1, "OSError: [Errno 28] No space left", id="the system's"),
+        pytest.param(KeyboardInterrupt(), 130, "", id="an interrupt"),
+        pytest.param(click.Abort(), 4, "", id="no to a question"),
+    ],
+)
+def test_what_is_raised_is_told_in_two_lines(
+    project: Path, say: Say, monkeypatch: pytest.MonkeyPatch, raised: BaseException, status: int, told: str
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise raised
+
+    monkeypatch.setattr(shell.tree, "main", fail)
+    got, out, err = say("status")
+    assert (got, out) == (status, "")
+    assert told in err
+    assert "sk-secret" not in err
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_coloured"),
+    [
+        pytest.param({}, False, id="a pipe"),
+        pytest.param({"FORCE_COLOR": "1"}, True, id="forced"),
+        pytest.param({"FORCE_COLOR": "0"}, False, id="forced off"),
+        pytest.param({"FORCE_COLOR": "1", "NO_COLOR": "1"}, False, id="NO_COLOR comes first"),
+        pytest.param({"FORCE_COLOR": "1", "NO_COLOR": ""}, True, id="an empty NO_COLOR says nothing"),
+    ],
+)
+def test_colours(
+    project: Path, say: Say, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], is_coloured: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    assert ("\x1b[31m" in say("default", "nope")[2]) == is_coloured

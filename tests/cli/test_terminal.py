@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import io
 import os
+import re
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -13,6 +15,7 @@ from hypothesis import strategies as st
 
 from ccw_magics.calls.reply import Reply
 from ccw_magics.cli.terminal import REPEAT_S, TerminalDisplay, columns_of, fitted
+from ccw_magics.errors import CallInterrupted
 
 REPLY = Reply(success=True, output="Hi", endpoint="e", model="m")
 COLUMNS = 20
@@ -36,15 +39,19 @@ class Terminal:
         self.stream.close()
         os.close(self._master)
 
-    def rows(self) -> list[str]:
-        """The screen's rows: `\\r`, `\\n` and the wrap at the last column are all that is known here."""
+    def raw(self) -> str:
+        """All that was written."""
         self.stream.write("\0")
         self.stream.flush()
         while not self._written.endswith(b"\0"):
             self._written += os.read(self._master, 65_536)
         self._written = self._written[:-1]
+        return self._written.decode()
+
+    def rows(self) -> list[str]:
+        """The screen's rows: `\\r`, `\\n` and the wrap at the last column are all that is known here; colours are not seen."""
         rows, column = [""], 0
-        for character in self._written.decode():
+        for character in re.sub(r"\x1b\[\d*m", "", self.raw()):
             if character == "\r":
                 column = 0
             elif character == "\n":
@@ -119,6 +126,101 @@ def test_a_countdown_in_a_file_is_said_now_and_then(capsys: pytest.CaptureFixtur
     view.add("stderr", "something new")
     view.finish(REPLY)
     assert capsys.readouterr() == ("the answer\n", "something new\n")
+
+
+def test_silence_is_told_in_seconds_and_leaves_nothing(terminal: Terminal) -> None:
+    now_s = 0.0
+    view = TerminalDisplay(footer=False, clock=lambda: now_s)
+    rows: list[str] = []
+
+    def after(seconds: float) -> None:
+        nonlocal now_s
+        now_s += seconds
+        view.tick()
+        rows.append(terminal.rows()[-1])
+
+    with redirect_stdout(terminal.stream), redirect_stderr(terminal.stream):
+        after(0.9)
+        after(0.2)
+        after(1)
+        view.add("stderr", "thinking…")
+        after(0.5)
+        view.add("stderr", "thinking…")
+        after(0.6)
+        view.add("stderr", "reading 5 of 9 tokens")
+        after(4)
+        view.add("stdout", "one")
+        after(4)
+        view.add("stdout", "\n")
+        after(2)
+        view.finish(REPLY)
+    assert rows == [
+        "",
+        "waiting for the an…",
+        "waiting for the an…",
+        "thinking…",
+        "thinking… 1 s",
+        "reading 5 of 9 tok…",
+        "one",
+        "waiting for the an…",
+    ]
+    assert terminal.rows() == ["one", ""]
+
+
+def test_a_file_is_told_of_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
+    now_s = 0.0
+    view = TerminalDisplay(footer=False, clock=lambda: now_s)
+    now_s = 60.0
+    view.tick()
+    assert capsys.readouterr() == ("", "")
+
+
+STEERING = "a\x1b[2Jb\r\nc\x9b1mé\x07\t"
+
+
+def test_an_answer_steers_no_terminal(terminal: Terminal) -> None:
+    view = TerminalDisplay(footer=False)
+    with redirect_stdout(terminal.stream), redirect_stderr(terminal.stream):
+        view.add("stdout", STEERING)
+        view.finish(replace(REPLY, warnings=("beware\x1b[2J",)))
+    assert terminal.rows() == ["a\\x1b[2Jb", "c\\x9b1mé\\x07", "beware\\x1b[2J", ""]
+
+
+def test_a_file_gets_an_answer_as_it_is(capsys: pytest.CaptureFixture[str]) -> None:
+    view = TerminalDisplay(footer=False)
+    view.add("stdout", STEERING)
+    view.finish(REPLY)
+    assert capsys.readouterr().out == f"{STEERING}\n"
+
+
+def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    view = TerminalDisplay()
+    view.add("stdout", "one ")
+    view.finish(replace(REPLY, success=False, warnings=("so and so",), failure=CallInterrupted("interrupted")))
+    said = capsys.readouterr()
+    assert said.out == "one \n"
+    assert said.err.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("environment", "is_dim"),
+    [
+        pytest.param({"TERM": "xterm"}, True, id="a terminal"),
+        pytest.param({"TERM": "dumb"}, False, id="a dumb one"),
+        pytest.param({"TERM": "dumb", "FORCE_COLOR": "1"}, True, id="forced"),
+        pytest.param({"TERM": "xterm", "NO_COLOR": "1"}, False, id="NO_COLOR"),
+    ],
+)
+def test_the_footer_is_dim(
+    terminal: Terminal, monkeypatch: pytest.MonkeyPatch, environment: dict[str, str], is_dim: bool
+) -> None:
+    for name in ("NO_COLOR", "FORCE_COLOR"):
+        monkeypatch.delenv(name, raising=False)
+    for name, text in environment.items():
+        monkeypatch.setenv(name, text)
+    with redirect_stdout(terminal.stream), redirect_stderr(terminal.stream):
+        TerminalDisplay().finish(REPLY)
+    assert ("\x1b[2m[e" in terminal.raw()) == is_dim
 
 
 @given(st.text(), st.integers(min_value=0, max_value=40))

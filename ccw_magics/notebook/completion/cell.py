@@ -2,24 +2,19 @@
 
 from __future__ import annotations
 
-import itertools
-import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from typing import Any, Final
 
 from IPython.core.completer import CompletionContext, SimpleCompletion, SimpleMatcherResult
 
-from ccw_magics.context.paths import real
-from ccw_magics.notebook.completion.paths import references
-from ccw_magics.notebook.completion.suggestion import MOST, Suggestions, unrepeated
-from ccw_magics.notebook.completion.words import words_of
-from ccw_magics.workspace import Workspace, find_root, here
+from ccw_magics.cli.completion.paths import reach, references
+from ccw_magics.cli.completion.suggestion import MOST, Suggestions, unrepeated
+from ccw_magics.cli.completion.words import words_of
+from ccw_magics.workspace import Workspace
 
 _CELL: Final = "%%ccw"
 _LINE: Final = "%ccw"
-_INCLUDING: Final = ("--include-dirs", "--includeDirs")
 _NOTE_CHARS: Final = 60
 _UNBROKEN: Final = str.maketrans({" ": "\N{NO-BREAK SPACE}", "-": "\N{NON-BREAKING HYPHEN}"})
 
@@ -73,30 +68,16 @@ def _suggestions(
     is_cell = text.lstrip().startswith(_CELL)
     if is_cell and context.cursor_line > first:
         return _reference(line, text.partition(_CELL)[2])
-    from ccw_magics.cli.ask import ask
+    from ccw_magics.cli.completion.command import continuations
+    from ccw_magics.cli.completion.values import ProjectValues
     from ccw_magics.cli.tree import tree
-    from ccw_magics.notebook.completion.command import continuations
-    from ccw_magics.notebook.completion.values import ProjectValues
 
     before, word = words_of(line.partition(_CELL if is_cell else _LINE)[2])
     before = before[1:] if is_cell and before[:1] == ["cli"] else before
-    values = ProjectValues(workspace(), namespace)
-    return continuations(ask if is_cell else tree, before, word, values.of)
+    values = ProjectValues(workspace, namespace, before)
+    return continuations(tree.commands["cli"] if is_cell else tree, before, word, values.of)
 
 
 def _reference(line: str, options: str) -> Suggestions:
     """How a reference in a cell's body may go on, where the cell's first line says that it starts."""
-    cwd, words = here(), words_of(options + " ")[0]
-    start = [cwd / Path(text).expanduser() for text in _values(words, ("--cd",))][-1:]
-    parts = ",".join(_values(words, _INCLUDING)).split(",")
-    included = [cwd / Path(part).expanduser() for part in parts if part]
-    bases = [real(os.fsencode(directory)) for directory in (*(start or [cwd]), find_root(cwd), *included)]
-    return references(line, bases, bases[1:])
-
-
-def _values(words: Sequence[str], names: Sequence[str]) -> Iterator[str]:
-    """The values of an option, however it is written."""
-    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
-        name, has_value, value = word.partition("=")
-        if name in names:
-            yield value if has_value else following
+    return references(line, *reach(words_of(options + " ")[0]))

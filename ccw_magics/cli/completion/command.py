@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 
 import click
 
-from ccw_magics.cli.groups import HELP_NAMES, ShowGroup
-from ccw_magics.notebook.completion.suggestion import Suggestion, Suggestions
-from ccw_magics.notebook.completion.words import Word
+from ccw_magics.cli.completion.suggestion import Suggestion, Suggestions
+from ccw_magics.cli.completion.words import Word
+from ccw_magics.cli.groups import HELP_NAMES, LazyGroup, ShowGroup, briefs
 
 Values = Callable[[tuple[str, ...], click.Parameter, Word], Suggestions]
 """What may stand for a parameter of the command that these words name."""
@@ -76,11 +76,14 @@ def continuations(command: click.Command, before: list[str], word: Word, values:
         word: The one at the cursor.
         values: Tells what may stand for a parameter.
     """
+    asks_help = isinstance(command, LazyGroup) and before[:1] == ["help"]
     place = _Place(command)
-    for text in before:
+    for text in before[asks_help:]:
         place.read(text)
     if not place.is_known:
         return Suggestions()
+    if asks_help:
+        return Suggestions(word.raw, tuple(_verbs(place.command, word.value)))
     if word.value.startswith("-"):
         return _option(place, word, values)
     if place.pending is not None:
@@ -111,10 +114,11 @@ def _main(place: _Place, word: Word, values: Values) -> Suggestions:
     return _argument(command, place.arguments, place.path, word, values)
 
 
-def _verbs(group: click.Group, prefix: str) -> Iterator[Suggestion]:
-    for name, command in sorted(group.commands.items()):
-        if name.startswith(prefix) and not command.hidden:
-            yield Suggestion(name, _brief(command.help or ""))
+def _verbs(command: click.Command, prefix: str) -> Iterator[Suggestion]:
+    """The verbs of a group; a command that is none has none."""
+    for name, brief in sorted(briefs(command).items()) if isinstance(command, click.Group) else ():
+        if name.startswith(prefix):
+            yield Suggestion(name, _brief(brief))
 
 
 def _argument(command: click.Command, number: int, path: tuple[str, ...], word: Word, values: Values) -> Suggestions:

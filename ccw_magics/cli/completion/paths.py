@@ -12,26 +12,52 @@ from __future__ import annotations
 
 import functools
 import heapq
+import itertools
 import os
 import re
 import time
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Final
 
+from ccw_magics.cli.completion.suggestion import MOST, Suggestion, Suggestions
+from ccw_magics.cli.completion.words import Word
 from ccw_magics.context.globs import unescape
 from ccw_magics.context.listing import LINK_TO_DIRECTORY, Listing, resolve_link
 from ccw_magics.context.paths import containing, encode, join, normal, real
 from ccw_magics.context.patterns import extract_patterns, find_references
 from ccw_magics.context.places import Place
 from ccw_magics.context.sensitive import holds_secrets
-from ccw_magics.notebook.completion.suggestion import MOST, Suggestion, Suggestions
-from ccw_magics.notebook.completion.words import Word
+from ccw_magics.workspace import find_root, here
 
+_INCLUDING: Final = ("--include-dirs", "--includeDirs")
 _PROBE: Final = 'x"'
 """Stands for what is to come: a name's next letter, and the quote that would close a quoted reference."""
 _kept: dict[bytes, Place] = {}
 """The place where a completion was last looked for: a directory of 60,000 files takes a tenth of a second to list."""
 _QUOTED: Final = re.compile(r'(["\\])')
+
+
+def reach(words: Sequence[str]) -> tuple[list[bytes], list[bytes]]:
+    """Where references of a call start, the first place first, and the real paths of all that they may reach.
+
+    Args:
+        words: The call's line, whose options say so.
+    """
+    cwd = here()
+    start = [cwd / Path(text).expanduser() for text in _given(words, ("--cd",))][-1:]
+    parts = ",".join(_given(words, _INCLUDING)).split(",")
+    included = [cwd / Path(part).expanduser() for part in parts if part]
+    bases = [real(os.fsencode(directory)) for directory in (*(start or [cwd]), find_root(cwd), *included)]
+    return bases, bases[1:]
+
+
+def _given(words: Sequence[str], names: Sequence[str]) -> Iterator[str]:
+    """The values of an option, however it is written."""
+    for word, following in itertools.zip_longest(words, words[1:], fillvalue=""):
+        name, has_value, value = word.partition("=")
+        if name in names:
+            yield value if has_value else following
 
 
 def references(line: str, bases: Sequence[bytes], allowed: Sequence[bytes]) -> Suggestions:
@@ -68,6 +94,20 @@ def directories(word: Word) -> Suggestions:
     found = _entries(real(start), real(start), (b"/",), name)
     texts = ((word.part(text), note) for text, note in found if text.endswith("/"))
     return Suggestions(word.behind("/").raw, tuple(Suggestion(text, note) for text, note in texts if text))
+
+
+def files(word: Word) -> Suggestions:
+    """How a word that names a file, anywhere on disk, may go on; what git ignores may well be read.
+
+    Args:
+        word: The word.
+    """
+    above, _, name = word.value.rpartition("/")
+    directory = os.path.expanduser(above + "/") if "/" in word.value else "."
+    with os.scandir(directory) as entries:
+        names = [encode(entry.name) + (b"/" if entry.is_dir() else b"") for entry in entries]
+    found = ((word.part(text), "directory" if text.endswith("/") else "file") for text in _shown(names, encode(name)))
+    return Suggestions(word.behind("/").raw, tuple(Suggestion(text, note) for text, note in found if text))
 
 
 def _starts(above: str, bases: Sequence[bytes]) -> Iterator[bytes]:

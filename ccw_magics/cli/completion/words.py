@@ -14,6 +14,9 @@ _PROBE: Final = "x"
 """Stands for what is to come, so that an empty word and a backslash at the end are words too."""
 _ESCAPED: Final = {"": re.compile(r"""([\s"'\\])"""), '"': re.compile(r'(["\\])'), "'": None}
 
+_SPECIAL: Final = re.compile(r"([^\w@%+=:,./-])")
+_SPECIAL_IN_QUOTES: Final = re.compile(r'(["\\$`])')
+
 
 @dataclass(frozen=True)
 class Word:
@@ -63,6 +66,28 @@ class Word:
         if escaped is None:
             return None if "'" in text else text
         return escaped.sub(r"\\\1", text)
+
+
+class BashWord(Word):
+    """A word that bash reads, which takes more characters for its own than the notebook does."""
+
+    def part(self, text: str) -> str | None:
+        """A text as a part of this word; None where it cannot be written so: `!` is history within double quotes."""
+        if self.quote == '"':
+            return None if "!" in text else _SPECIAL_IN_QUOTES.sub(r"\\\1", text)
+        return super().part(text) if self.quote else _SPECIAL.sub(r"\\\1", text)
+
+
+class PlainWord(Word):
+    """A word whose quotes and escapes are the shell's business: what it says is all there is of it."""
+
+    def whole(self, text: str) -> str:
+        """The text as it is."""
+        return text
+
+    def part(self, text: str) -> str:
+        """Likewise."""
+        return text
 
 
 def words_of(line: str) -> tuple[list[str], Word]:

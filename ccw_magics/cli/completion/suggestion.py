@@ -29,10 +29,12 @@ class Suggestions:
     Attributes:
         fragment: What is replaced: the end of the text before the cursor.
         found: The completions, in the order in which they are shown.
+        goes_on: Whether the word may go on behind each of them, as a question does behind a reference.
     """
 
     fragment: str = ""
     found: tuple[Suggestion, ...] = ()
+    goes_on: bool = False
 
 
 def unrepeated(suggestions: Suggestions, behind: str) -> Suggestions:
