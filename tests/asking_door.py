@@ -7,7 +7,7 @@ from typing import Any
 from ccw_magics.calls.reply import Reply
 from ccw_magics.calls.request import Request
 from ccw_magics.cli.door import AskOptions
-from ccw_magics.cli.shell import ShellDoor
+from ccw_magics.cli.shell.command import ShellDoor
 from ccw_magics.cli.tree import tree
 
 

@@ -16,7 +16,7 @@ from ccw_magics.config.store import ConfigStore
 
 # A test run in the background has SIGINT ignored, which children inherit; a shell's own command has not.
 PROGRAM = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)\n"
-COMMAND = [sys.executable, "-c", PROGRAM + "from ccw_magics.cli.shell import main; main()"]
+COMMAND = [sys.executable, "-c", PROGRAM + "from ccw_magics.cli.shell.command import main; main()"]
 LIMIT_S = 60
 ENDPOINT = "my-gpt4o"
 

@@ -19,7 +19,7 @@ from ccw_magics import ConfigStore
 
 START_LIMIT_S = 60.0
 BASE = "/api/litellm-api"
-SERVE = "import sys; from ccw_magics.cli.shell import main; sys.argv = ['ccw', 'serve', *sys.argv[1:]]; main()"
+SERVE = "import sys; from ccw_magics.cli.shell.command import main; sys.argv = ['ccw', 'serve', *sys.argv[1:]]; main()"
 
 
 def environment(home: Path, **more: str) -> dict[str, str]:

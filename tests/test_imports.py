@@ -66,7 +66,7 @@ SLOW = ("IPython", "asyncio", "httpx", "litellm", "pandas", "pydantic", "sqlite3
 CCW = f"""
 import sys
 try:
-    from ccw_magics.cli.shell import main
+    from ccw_magics.cli.shell.command import main
     main()
 finally:
     print(*sorted(set(sys.modules) & set({SLOW!r})), file=sys.stderr)

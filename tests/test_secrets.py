@@ -484,7 +484,7 @@ def run_notebook(root: Path, environment: Mapping[str, str]) -> tuple[Any, bytes
 
 
 def run_command(root: Path, environment: Mapping[str, str], words: list[str], more: Mapping[str, str]) -> bytes:
-    command = [sys.executable, "-X", "dev", "-c", "from ccw_magics.cli.shell import main; main()", *words]
+    command = [sys.executable, "-X", "dev", "-c", "from ccw_magics.cli.shell.command import main; main()", *words]
     result = subprocess.run(
         command,
         check=False,

@@ -6,7 +6,8 @@ model that asks for writes: `tests/agents/test_real_modes.py`.
 
 from __future__ import annotations
 
-import json
+import os
+import secrets
 import shutil
 import sys
 from collections.abc import Callable, Mapping
@@ -15,9 +16,12 @@ from pathlib import Path
 from typing import Final, cast
 
 from ccw_magics.backends.base import AgentTask, Mode, ModelCall, Tool
+from ccw_magics.backends.tool_codex import confined
 from ccw_magics.errors import ToolError
 
 _GEMINI_POLICY = Path(__file__).with_name("tool_gemini_policy.toml")
+_NO_SERVER = f"none-{secrets.token_hex(8)}"
+"""What no MCP server is called: gemini takes no empty list, and a project can call its servers anything that it knows."""
 
 _CODEX_MODES: Final[Mapping[Mode, tuple[str, ...]]] = {
     # The sandbox holds for commands and patches alike. Rules of user or project may let a command out of it, which
@@ -29,7 +33,13 @@ _CODEX_MODES: Final[Mapping[Mode, tuple[str, ...]]] = {
 _GEMINI_MODES: Final[Mapping[Mode, tuple[str, ...]]] = {
     # Not `plan`: it tells the model to plan, writes plans, and may be left by `exit_plan_mode`. A policy of ours goes
     # before `tools.allowed` and the user's "always allow"; `--admin-policy` is ignored on a machine that has its own.
-    "analysis": ("--approval-mode=default", f"--admin-policy={_GEMINI_POLICY}", f"--policy={_GEMINI_POLICY}"),
+    # It denies what servers offer; the last option keeps them from being started.
+    "analysis": (
+        "--approval-mode=default",
+        f"--admin-policy={_GEMINI_POLICY}",
+        f"--policy={_GEMINI_POLICY}",
+        f"--allowed-mcp-server-names={_NO_SERVER}",
+    ),
     "write": ("--approval-mode=auto_edit",),
     "auto": ("--approval-mode=yolo",),
 }
@@ -104,16 +114,22 @@ def task_of(call: ModelCall) -> AgentTask:
     return call.agent or AgentTask("analysis", Path.cwd())
 
 
+def search_path() -> str:
+    """PATH without what is relative: the directory at hand may be a project's, which could hold a `codex` or a `node`."""
+    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
+    return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+
+
 def executable(tool: ToolFacts) -> str:
     """The path of a tool's executable.
 
     Raises:
         ToolError: It is not on PATH.
     """
-    found = shutil.which(tool.name)
-    if found is None:
+    found = shutil.which(tool.name, path=search_path())
+    if found is None or not Path(found).is_absolute():  # Windows looks into the current directory first
         raise ToolError(f"{tool.name} is not installed, or not on PATH", hint=f"Install it: `{tool.install}`.")
-    return str(Path(found).absolute())
+    return found
 
 
 def command(call: ModelCall) -> tuple[str, ...]:
@@ -133,11 +149,7 @@ def _codex(model: str, task: AgentTask) -> tuple[str, ...]:
     directory = str(task.directory.absolute())
     words = ["exec", "--json", "--color=never", "--skip-git-repo-check", *_CODEX_MODES[task.mode], f"--cd={directory}"]
     if task.mode == "analysis":
-        # Nothing from the project's `.codex`, also where the user trusts it: servers it names run outside the sandbox.
-        # Trust is looked up for the directory, and for the repository's root above it.
-        places = (task.directory.absolute(), *task.directory.absolute().parents)
-        distrusted = ",".join(f"{_toml(str(place))}={{trust_level='untrusted'}}" for place in places)
-        words.append(f"--config=projects={{{distrusted}}}")
+        words += confined(task.directory)
     else:
         # It makes them writable; to read, codex needs no permission.
         words += [f"--add-dir={path.absolute()}" for path in task.include_dirs]
@@ -171,10 +183,3 @@ def _no_comma(path: Path) -> str:
     if "," in text:
         raise ToolError(f"directory {text} cannot be included: the tool takes a comma for the end of a name")
     return text
-
-
-def _toml(text: str) -> str:
-    """A TOML string: a literal one where it can be, else a basic one, whose escapes are JSON's."""
-    if "'" not in text and text.isprintable():
-        return f"'{text}'"
-    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

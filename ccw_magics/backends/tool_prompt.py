@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, Final
 
 from ccw_magics.backends.base import AgentTask, ModelCall
-from ccw_magics.backends.tool_commands import task_of, tool_of
+from ccw_magics.backends.tool_commands import search_path, task_of, tool_of
 from ccw_magics.errors import ToolError
 
 _AT = re.compile(r"(?<!\\)@(?=\S)")  # what gemini's and qwen's `parseAllAtCommands` look for
@@ -26,8 +26,18 @@ _CONFUSING: Final = re.compile(
     r"|DEBUG|DEBUG_MODE"  # make gemini and qwen talk on standard output
 )
 
-_FOLDER_TRUST_OFF: Final = re.compile(r'"folderTrust"\s*:\s*\{[^{}]*"enabled"\s*:\s*false')
-_SYSTEM_DIRECTORIES: Final = {"darwin": "/Library/Application Support/QwenCode", "win32": r"C:\ProgramData\qwen-code"}
+_FOLDER_TRUST: Final = re.compile(r'"folderTrust"\s*:\s*\{[^{}]*"enabled"\s*:\s*(true|false)')
+_VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^#\s]*)", re.MULTILINE)
+_GEMINI_LOGIN: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")
+"""What gemini takes also from the `.env` of a folder that is not trusted (`AUTH_ENV_VAR_WHITELIST`), where it is not set."""
+_GEMINI_SYSTEM_DIRECTORIES: Final = {
+    "darwin": "/Library/Application Support/GeminiCli",
+    "win32": r"C:\ProgramData\gemini-cli",
+}
+_QWEN_SYSTEM_DIRECTORIES: Final = {
+    "darwin": "/Library/Application Support/QwenCode",
+    "win32": r"C:\ProgramData\qwen-code",
+}
 
 
 def prompt(call: ModelCall) -> str:
@@ -50,14 +60,15 @@ def surroundings(call: ModelCall) -> Iterator[dict[str, str]]:
     """The environment for an agent: the user's own, which holds its login, less what confuses it.
 
     In analysis mode, also what keeps a project's own settings out: the commands, hooks and servers that a cloned
-    repository may name run as the user, whatever the agent's tools may do.
+    repository may name run as the user, whatever the agent's tools may do. But gemini works only in a folder that its
+    user trusts, and takes its hooks then; a user's `GEMINI_CLI_TRUST_WORKSPACE=true` trusts any.
 
     Raises:
         ToolError: The machine's settings for qwen cannot be read.
     """
     tool, task = tool_of(call), task_of(call)
     environment = {name: text for name, text in os.environ.items() if not _CONFUSING.fullmatch(name)}
-    environment |= {"NO_COLOR": "1", "PWD": str(task.directory.absolute())}
+    environment |= {"NO_COLOR": "1", "PATH": search_path(), "PWD": str(task.directory.absolute())}
     if task.mode == "analysis" and tool.name == "qwen":
         with TemporaryDirectory(prefix="ccw-qwen-") as directory:
             yield environment | _qwen_distrust(Path(directory), task, environment)
@@ -68,13 +79,40 @@ def surroundings(call: ModelCall) -> Iterator[dict[str, str]]:
 
 
 def _gemini_distrust(environment: Mapping[str, str]) -> dict[str, str]:
-    """Where the user has turned gemini's trust in folders off, it would trust any; else it asks for trust itself."""
+    """Where trust in folders is turned off, gemini would trust any; else it asks for trust itself.
+
+    A folder that is not trusted gives gemini no settings, but a key: with `.env` it could have the user's prompts sent
+    in its author's name. And the user's own `.gemini/.env` is not read then.
+    """
     home = Path(environment.get("GEMINI_CLI_HOME") or Path.home())
-    try:
-        settings = (home / ".gemini" / "settings.json").read_text(errors="replace")
-    except OSError:
+    if not _has_trust_turned_off(home, environment):
         return {}
-    return {"GEMINI_CLI_TRUST_WORKSPACE": "false"} if _FOLDER_TRUST_OFF.search(settings) else {}
+    own = next((found for path in (home / ".gemini/.env", home / ".env") if (found := _variables(path))), {})
+    return {**dict.fromkeys(_GEMINI_LOGIN, ""), **own, **environment, "GEMINI_CLI_TRUST_WORKSPACE": "false"}
+
+
+def _has_trust_turned_off(home: Path, environment: Mapping[str, str]) -> bool:
+    """What the first of the machine's settings, the user's, and the machine's defaults says that says anything."""
+    directory = Path(_GEMINI_SYSTEM_DIRECTORIES.get(sys.platform, "/etc/gemini-cli"))
+    of_machine = Path(environment.get("GEMINI_CLI_SYSTEM_SETTINGS_PATH") or directory / "settings.json")
+    defaults = environment.get("GEMINI_CLI_SYSTEM_DEFAULTS_PATH") or of_machine.with_name("system-defaults.json")
+    for path in (of_machine, home / ".gemini/settings.json", Path(defaults)):
+        if said := _FOLDER_TRUST.search(_text(path)):
+            return said[1] == "false"
+    return False
+
+
+def _variables(path: Path) -> dict[str, str]:
+    """What a `.env` file sets, without its finer points."""
+    found = _VARIABLE.findall(_text(path))
+    return {name: text.strip("\"'") for name, text in found if not _CONFUSING.fullmatch(name)}
+
+
+def _text(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""
 
 
 def _qwen_distrust(directory: Path, task: AgentTask, environment: Mapping[str, str]) -> dict[str, str]:
@@ -101,7 +139,7 @@ def _qwen_distrust(directory: Path, task: AgentTask, environment: Mapping[str, s
 
 
 def _qwen_system_directory() -> Path:
-    return Path(_SYSTEM_DIRECTORIES.get(sys.platform, "/etc/qwen-code"))
+    return Path(_QWEN_SYSTEM_DIRECTORIES.get(sys.platform, "/etc/qwen-code"))
 
 
 def _read(path: Path) -> dict[str, Any]:

@@ -13,7 +13,7 @@ import click
 
 from ccw_magics import stats
 from ccw_magics.cli.groups import ShowGroup
-from ccw_magics.cli.terminal import printable
+from ccw_magics.cli.shell.terminal import printable
 from ccw_magics.errors import CcwError
 
 if TYPE_CHECKING:

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ccw_magics.cli import consent, exits
+from ccw_magics.cli import consent
 from ccw_magics.cli.addressee import AGENTS, MODELS, MODES, ToolOrEndpoint, addressee
 from ccw_magics.cli.door import AskOptions
 from ccw_magics.cli.prompt import question
+from ccw_magics.cli.shell import exits
 
 if TYPE_CHECKING:
     from ccw_magics.calls.reply import Reply
@@ -140,7 +141,7 @@ def ask(context: click.Context, /, **options: Any) -> Reply | Table | str:
 
 def _planned(door: Door, request: Request, options: dict[str, Any]) -> Table | str:
     from ccw_magics import stats
-    from ccw_magics.cli import documents
+    from ccw_magics.cli.shell import documents
 
     if options["out"]:
         raise click.UsageError("--out binds a reply, and a dry run has none: `_` is its table")

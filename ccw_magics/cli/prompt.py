@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import click
 
-from ccw_magics.cli import piped
+from ccw_magics.cli.shell import piped
 
 if TYPE_CHECKING:
     from ccw_magics.cli.door import Door

@@ -55,7 +55,8 @@ def replace(path: Path, content: bytes, *, mode: int = PRIVATE, lock_of: Path | 
         ConfigUnwritable: The folder cannot be written.
         ConfigUnsure: The file was replaced, and whether that outlasts a power cut is not known.
     """
-    what, kind = "cannot be written", ConfigUnwritable
+    what = "cannot be written"
+    kind: type[ConfigError] = ConfigUnwritable
     try:
         name = (lock_of or path).name
         _remove_leftovers(path.parent, name)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from IPython.display import DisplayHandle, display
 
 from ccw_magics.calls.reply import Reply
-from ccw_magics.cli.terminal import TerminalDisplay
+from ccw_magics.cli.shell.terminal import TerminalDisplay
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell

@@ -20,7 +20,7 @@ ROUNDS = 20
 BARE = "python -c pass"
 LIMITS_MS = {"ccw --help": 100.0, "ccw providers": 300.0}
 """Those of the project's own promise; the other rows have none."""
-PROGRAM = "from ccw_magics.cli.shell import main; main()"
+PROGRAM = "from ccw_magics.cli.shell.command import main; main()"
 LINES = {"ccw --help": ["--help"], "ccw providers": ["providers"], "ccw cache": ["cache"], "ccw history": ["history"]}
 TABS = {"Tab on `ccw `": "ccw ", "Tab on `ccw cli --model `": "ccw cli --model ", 'Tab on `-p "@`': 'ccw cli -p "@'}
 

@@ -30,7 +30,7 @@ def config(root: Path) -> Any:
 
 def ccw(lab: Lab, root: Path, *words: str) -> None:
     """Run `ccw` in a process of its own."""
-    command = [sys.executable, "-c", "from ccw_magics.cli.shell import main; main()", *words]
+    command = [sys.executable, "-c", "from ccw_magics.cli.shell.command import main; main()", *words]
     subprocess.run(command, check=True, cwd=root, env=lab.environment, timeout=60)
 
 

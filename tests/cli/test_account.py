@@ -19,7 +19,7 @@ from nbclient import NotebookClient
 
 from ccw_magics import Workspace
 from ccw_magics.cli.account import moment, size_bytes, span
-from ccw_magics.cli.shell import ShellDoor, _run
+from ccw_magics.cli.shell.command import ShellDoor, _run
 from ccw_magics.cli.tree import tree
 from ccw_magics.journal import Call
 from ccw_magics.notebook.door import NotebookDoor

@@ -16,7 +16,7 @@ from wired_project import ENDPOINT, make_project
 
 from ccw_magics import Workspace
 from ccw_magics.calls.spending import midnight
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.config.models import Budget
 from ccw_magics.errors import EndpointNotFound
 from ccw_magics.notebook.door import NotebookDoor

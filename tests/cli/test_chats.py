@@ -13,7 +13,7 @@ from nbclient import NotebookClient
 from wire_server import WireServer
 from wired_project import ENDPOINT, Kernel, make_project, said
 
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.errors import CcwError
 from ccw_magics.notebook.door import NotebookDoor
 

@@ -13,7 +13,7 @@ from asking_door import AskingDoor
 from ccw_command import COMMAND, LIMIT_S, ccw
 
 from ccw_magics.cli import consent
-from ccw_magics.cli.exits import REFUSED, exit_code
+from ccw_magics.cli.shell.exits import REFUSED, exit_code
 from ccw_magics.errors import NotAgreed
 
 WRITE, AUTO, READ = (("-p", "a", "--tool", "codex", "--mode", mode) for mode in ("write", "auto", "analysis"))

@@ -14,7 +14,7 @@ ROUNDS = 25 * int(os.environ.get("CCW_FUZZ_EXAMPLES", "1"))
 EDIT = """
 import os, sys
 from contextlib import redirect_stderr, redirect_stdout
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 who, rounds = sys.argv[1], int(sys.argv[2])
 print("ready", flush=True)
 sys.stdin.readline()

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from ccw_magics import Workspace
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.config.models import Endpoint
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.notebook.door import NotebookDoor

@@ -15,8 +15,8 @@ from asking_door import AskingDoor
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccw_magics.cli import piped
 from ccw_magics.cli.prompt import fenced
+from ccw_magics.cli.shell import piped
 from ccw_magics.errors import ContextTooLarge
 
 Pipe = Callable[[bytes], None]

@@ -19,7 +19,7 @@ import pytest
 from fake_keyring import FakeKeyring
 
 from ccw_magics import Workspace
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.config import keyring
 from ccw_magics.config.models import Provider
 from ccw_magics.config.store import ConfigStore

@@ -15,7 +15,7 @@ from nbclient import NotebookClient
 from wire_server import WireServer
 
 from ccw_magics import Workspace
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.config.models import Provider
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.errors import CcwError

@@ -13,7 +13,7 @@ import pytest
 from wire_server import Answer, WireServer
 from wired_project import make_project
 
-from ccw_magics.cli.shell import main
+from ccw_magics.cli.shell.command import main
 
 SHAPE = "title, line: int"
 GOOD, WRONG = '{"title": "a", "line": 3}', '{"title": "a", "line": "third"}'
@@ -53,7 +53,7 @@ def ask(wired: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
 
 def test_the_answer_can_be_piped(wired: Path, wire: WireServer) -> None:
     wire.answers(Answer(WRONG), Answer(GOOD))
-    program = "from ccw_magics.cli.shell import main; main()"
+    program = "from ccw_magics.cli.shell.command import main; main()"
     words = [sys.executable, "-c", program, "cli", "-p", "Hi", "--schema", SHAPE]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as asked:
         read = subprocess.run(

@@ -58,7 +58,7 @@ def in_kernel(words: list[str]) -> None:
 
 def in_shell(words: list[str]) -> None:
     """Run a verb as the `ccw` command does."""
-    from ccw_magics.cli.shell import _run
+    from ccw_magics.cli.shell.command import _run
 
     with redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()) as said:
         code = _run(words)
@@ -73,7 +73,7 @@ def in_shell_or_process(chance: random.Random) -> Run:
         if chance.randrange(OWN_PROCESS):
             in_shell(words)
         else:
-            command = [sys.executable, "-c", "from ccw_magics.cli.shell import main; main()", *words]
+            command = [sys.executable, "-c", "from ccw_magics.cli.shell.command import main; main()", *words]
             subprocess.run(command, capture_output=True, check=True, text=True)
 
     return run

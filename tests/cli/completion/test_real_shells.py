@@ -40,7 +40,7 @@ bindkey '^X^P' show
 """
 IDS = ["my-gpt4o", "my-mini", "a:bc", "with space", "quo'te", 'dq"x', "dol$HOME", "back`touch owned`", "$(touch owned)",
        "semi;touch owned", "bang!x", "star*", "new\nline", "x=y"]  # fmt: skip
-PROGRAM = "from ccw_magics.cli.shell import main; main()"
+PROGRAM = "from ccw_magics.cli.shell.command import main; main()"
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 from ccw_command import ccw, wired_project
 from wire_server import Answer, WireServer
 
-from ccw_magics.cli import shell
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell import command as shell
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.errors import CcwError, ProviderError
 

@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Final, NoReturn
 
 import click
 
-from ccw_magics.cli import exits, signals, streams
-from ccw_magics.cli.colours import alarming, dimmed
 from ccw_magics.cli.door import AskOptions, no_widgets
-from ccw_magics.cli.terminal import TerminalDisplay, printable
+from ccw_magics.cli.shell import exits, signals, streams
+from ccw_magics.cli.shell.colours import alarming, dimmed
+from ccw_magics.cli.shell.terminal import TerminalDisplay, printable
 from ccw_magics.cli.tree import tree
 from ccw_magics.errors import CcwError, ConfigError
 
@@ -84,7 +84,7 @@ class ShellDoor:
     def _finish(self, view: TerminalDisplay, reply: Reply, options: AskOptions) -> None:
         shown = ""
         if options.as_json:
-            from ccw_magics.cli.documents import reply_document
+            from ccw_magics.cli.shell.documents import reply_document
 
             self.has_document = True
             shown = reply_document(reply)
@@ -115,7 +115,7 @@ class ShellDoor:
 
 
 def main() -> NoReturn:
-    """Run `ccw` and exit, with a code of `ccw_magics.cli.exits`."""
+    """Run `ccw` and exit, with a code of `ccw_magics.cli.shell.exits`."""
     streams.take_over()
     signals.watch()
     sys.exit(_run(sys.argv[1:]))
@@ -157,7 +157,7 @@ def _answered(door: ShellDoor, words: list[str]) -> int:
 def _failed(door: ShellDoor, words: list[str], error: CcwError, code: int) -> int:
     """The code, after the document of a failure for who waits for one: the line itself may not have been understood."""
     if words[:1] == ["cli"] and _JSON in words and not door.has_document:
-        from ccw_magics.cli.documents import failure_document
+        from ccw_magics.cli.shell.documents import failure_document
 
         _show(failure_document(error))
     return code

@@ -14,7 +14,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccw_magics.calls.reply import Reply
-from ccw_magics.cli.terminal import REPEAT_S, TerminalDisplay, columns_of, fitted
+from ccw_magics.cli.shell.terminal import REPEAT_S, TerminalDisplay, columns_of, fitted
 from ccw_magics.errors import CallInterrupted
 
 REPLY = Reply(success=True, output="Hi", endpoint="e", model="m")

@@ -17,7 +17,7 @@ from wire_server import Answer, WireServer
 
 from ccw_magics import Workspace
 from ccw_magics.calls.request import Request
-from ccw_magics.cli.shell import _run
+from ccw_magics.cli.shell.command import _run
 from ccw_magics.journal import Call
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="a shell's pipes, and what POSIX says of their ends")
@@ -190,7 +190,7 @@ def test_a_signal_keeps_what_came(wired: Path, wire: WireServer) -> None:
 
 WATCHING = """
 import signal, sys
-from ccw_magics.cli import signals
+from ccw_magics.cli.shell import signals
 {before}
 signals.watch()
 try:

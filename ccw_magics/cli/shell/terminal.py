@@ -11,7 +11,7 @@ import unicodedata
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
-from ccw_magics.cli.colours import dimmed
+from ccw_magics.cli.shell.colours import dimmed
 from ccw_magics.errors import CallInterrupted
 
 if TYPE_CHECKING:

@@ -7,15 +7,16 @@ import inspect
 import pytest
 
 from ccw_magics import errors
-from ccw_magics.cli import exits
 from ccw_magics.cli.ask import ask
-from ccw_magics.cli.exits import exit_code
+from ccw_magics.cli.shell import exits
+from ccw_magics.cli.shell.exits import exit_code
 
 CODES = {
     errors.CcwError: 1,
     errors.ConfigError: 3,
     errors.ConfigConflict: 3,
     errors.ConfigUnsure: 3,
+    errors.ConfigUnwritable: 3,
     errors.EndpointNotFound: 3,
     errors.ProviderNotFound: 3,
     errors.AlreadyExists: 3,
@@ -24,7 +25,7 @@ CODES = {
     errors.PatternError: 4,
     errors.ContextTooLarge: 4,
     errors.BudgetExceeded: 4,
-    exits.NotAgreed: 4,
+    errors.NotAgreed: 4,
     errors.SchemaError: 1,
     errors.ProviderError: 1,
     errors.ToolError: 1,
@@ -39,7 +40,7 @@ def test_an_error_has_its_code(kind: type[errors.CcwError]) -> None:
 
 def test_every_error_has_one() -> None:
     found = {kind for _, kind in inspect.getmembers(errors, inspect.isclass) if issubclass(kind, errors.CcwError)}
-    assert found <= {*CODES}
+    assert found == {*CODES}
 
 
 @pytest.mark.parametrize(("retryable", "code"), [(True, 75), (False, 1)], ids=["may work later", "will not"])
