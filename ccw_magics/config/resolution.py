@@ -1,9 +1,12 @@
-"""A provider with its keys in place of the references to them: for the moment of a call."""
+"""A provider with its keys in place of the references to them, for the moment of a call; and the keys of all of them."""
 
 from __future__ import annotations
 
-from ccw_magics.config.credentials import Secret, resolve
-from ccw_magics.config.models import Provider
+import os
+from collections.abc import Iterator
+
+from ccw_magics.config.credentials import Secret, is_reference, references, resolve
+from ccw_magics.config.models import Config, Provider
 
 
 def resolved(provider: Provider) -> Provider:
@@ -30,3 +33,23 @@ def resolved(provider: Provider) -> Provider:
             "advanced_settings": settings.model_copy(update={"custom_headers": headers, "proxy": proxy}),
         }
     )
+
+
+def held_keys(config: Config) -> Iterator[Secret]:
+    """Every key that stands in a config, or in the environment under a name that it gives; keyrings are not asked.
+
+    Who reads the project, or knows the environment, may say them.
+    """
+    for provider in config.providers:
+        settings = provider.advanced_settings
+        listed = [entry.key for entry in provider.api_keys]
+        for value in (provider.api_key, *listed, *settings.custom_headers.values(), settings.proxy):
+            if value:
+                yield from _held(value)
+
+
+def _held(value: Secret) -> Iterator[Secret]:
+    text = value.reveal()
+    yield from (Secret(os.environ[name]) for name in references(text) if os.environ.get(name))
+    if not is_reference(text):
+        yield value
