@@ -36,7 +36,7 @@ class Served:
     """A running server; a context manager.
 
     Args:
-        folder: Where its root and its home are made.
+        folder: Where its root and its home are, or are made.
         words: What follows `ccw serve`.
 
     Attributes:
@@ -48,8 +48,8 @@ class Served:
 
     def __init__(self, folder: Path, *words: str, **more: str) -> None:
         self.root, self.home = folder / "root", folder / "home"
-        (self.root / ".ccw" / "storage").mkdir(parents=True)
-        self.home.mkdir()
+        (self.root / ".ccw" / "storage").mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(exist_ok=True)
         self.log = folder / "log"
         self.said = ""
         self.process = self._started(words or ("--port", "0"), more)

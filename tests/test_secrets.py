@@ -2,7 +2,7 @@
 
 One kernel runs one notebook of cells that succeed, fail, stall, are interrupted and hold the package's objects in frames
 shown by `%xmode Verbose`, with every logger at DEBUG; it plans, replays, converses, and asks for shapes of answers; the
-command line does the same in processes of its own. What they left behind is collected as bytes, place by place, databases
+command line does the same in processes of its own, and `ccw serve` over HTTP. What they left behind is collected as bytes, place by place, databases
 while they are in use as well, and searched for the canaries as they are and as encodings write them.
 """
 
@@ -25,6 +25,7 @@ import nbformat.v4
 import pytest
 from canary import leaks, spellings
 from nbclient import NotebookClient
+from served import Served
 from wire_server import Answer, Received, WireServer
 
 pytestmark = pytest.mark.timeout(600)  # the first test waits for the whole notebook
@@ -421,6 +422,10 @@ COMMANDS = {
     ),
     "answer": (["cli", "-p", "@notes.md SMALL", "--model", "headers"], {"LITELLM_LOG": "DEBUG"}),
     "refused": (["cli", "-p", "REFUSE", "--model", "environment"], {}),
+    "document": (["cli", "-p", "@notes.md WHOLE", "--model", "headers", "--json"], {"LITELLM_LOG": "DEBUG"}),
+    "refused, as a document": (["cli", "-p", "REFUSE", "--model", "escaped", "--json"], {"CCW_DEBUG": "1"}),
+    "plan, as a document": (["cli", "-p", "WHOLE", "--model", "proxied", "--json", "--dry-run"], {}),
+    "agent that tells all": (["cli", "-p", "WHOLE", "--tool", "codex"], {}),
     "refused, debugged": (["cli", "-p", "REFUSE", "--model", "escaped"], {"CCW_DEBUG": "1", "LITELLM_LOG": "DEBUG"}),
 }
 
@@ -437,7 +442,9 @@ class Evidence:
 
 @pytest.fixture(scope="module")
 def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
-    home, root = tmp_path_factory.mktemp("canary-home"), tmp_path_factory.mktemp("canary-project")
+    folder = tmp_path_factory.mktemp("canary")
+    home, root = folder / "home", folder / "root"
+    home.mkdir()
     with ExitStack() as stack:
         server = stack.enter_context(WireServer())
         server.answers(answer)
@@ -445,10 +452,12 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
         (root / CONFIG).write_text(json.dumps(config(server.url)))
         (root / "notes.md").write_text("Nothing secret.\n")
         environment = _environment(home)
+        write_agent(home)
         notebook, output = run_notebook(root, environment)
         with ThreadPoolExecutor(2) as pool:  # each spends seconds on imports
             runs = {name: pool.submit(run_command, root, environment, *told) for name, told in COMMANDS.items()}
         printed = {f"ccw {name}": run.result() for name, run in runs.items()}
+        answered = ask_over_http(folder)
         stored = (root / CONFIG).read_bytes()
         (root / CONFIG).unlink()
         written = {f"file {path.relative_to(top)}": path.read_bytes() for top in (home, root) for path in _files(top)}
@@ -456,6 +465,7 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
             "notebook": json.dumps(notebook).encode() + json.dumps(notebook, ensure_ascii=False).encode(),
             "kernel's own output": output,
             **printed,
+            **answered,
             **written,
         }
         yield Evidence(places, stored, list(server.requests), notebook)
@@ -463,8 +473,25 @@ def evidence(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Evidence]:
 
 def _environment(home: Path) -> dict[str, str]:
     kept = {name: value for name, value in os.environ.items() if not name.endswith(("_API_KEY", "_API_BASE"))}
-    own = {"HOME": str(home), "USERPROFILE": str(home), "CCW_TRUST": "1", "PYTHONASYNCIODEBUG": "1"}
+    path = f"{home}{os.pathsep}{os.environ['PATH']}"
+    own = {"HOME": str(home), "USERPROFILE": str(home), "CCW_TRUST": "1", "PYTHONASYNCIODEBUG": "1", "PATH": path}
     return {**kept, **own, **VARIABLES}
+
+
+AGENT = f"""#!{sys.executable}
+import json, os, sys
+sys.stderr.write(repr(dict(os.environ)))
+for kind in ("agent_message", "reasoning"):
+    print(json.dumps({{"type": "item.completed", "item": {{"type": kind, "text": repr(dict(os.environ))}}}}))
+print(json.dumps({{"type": "turn.failed", "error": {{"message": repr(sorted(os.environ.values()))}}}}))
+sys.exit(1)
+"""
+
+
+def write_agent(home: Path) -> None:
+    """A command-line agent that tells the environment it was started in, and fails of it."""
+    (home / "codex").write_text(AGENT)
+    (home / "codex").chmod(0o755)
 
 
 def _files(top: Path) -> list[Path]:
@@ -481,6 +508,37 @@ def run_notebook(root: Path, environment: Mapping[str, str]) -> tuple[Any, bytes
     with (root / "kernel.log").open("wb") as output:
         client.execute(env=dict(environment), stdout=output, stderr=subprocess.STDOUT)
     return notebook, (root / "kernel.log").read_bytes()
+
+
+ROUTES = ("/providers", "/endpoints", "/config", "/config/cache", "/config/default-endpoint", "/cache/stats")
+ASKED_OVER_HTTP = [
+    *(
+        {"prompt": prompt, "endpointId": "headers"}
+        for prompt in ("@notes.md WHOLE", "HALVES", "REFUSE", "CUT", "SHAPE")
+    ),
+    {"prompt": "REFUSE", "endpointId": "escaped"},
+    {"prompt": "MISFIT", "endpointId": "escaped", "schema": "title, line: int"},
+    *({"prompt": "Hello?", "endpointId": name} for name in ("unset", "proxied", "unreachable", "disabled", "nobody")),
+]
+
+
+def ask_over_http(folder: Path) -> dict[str, bytes]:
+    """Read, change and ask by the routes of `ccw serve`: what they answer, and what the server wrote."""
+    more = {**VARIABLES, "CCW_TRUST": "1", "LITELLM_LOG": "DEBUG", "CCW_DEBUG": "1"}
+    with Served(folder, "--port", "0", **more) as served:
+        answers = {path: served.request("GET", path) for path in ROUTES}
+        ids = [provider["id"] for provider in answers["/providers"].json()["providers"]]
+        key = {"apiKey": CANARIES["literal"]}
+        answers |= {f"one {name}": served.request("GET", f"/providers/{name}") for name in ids}
+        answers |= {f"test {name}": served.request("POST", f"/providers/{name}/test") for name in ids}
+        answers["add"] = served.request("POST", "/providers", json={"name": "P", "type": "openai", **key})
+        answers["not added"] = served.request("POST", "/providers", json={"type": CANARIES["literal"], "apiKeys": key})
+        answers["changed"] = served.request("PUT", "/providers/literal", json=key)
+        answers["not changed"] = served.request("PUT", "/providers/literal", json={**key, "enabled": key})
+        answers |= {f"asked {body}": served.request("POST", "/execute", json=body) for body in ASKED_OVER_HTTP}
+    assert answers["changed"].status_code == 200
+    told = {f"HTTP {name}": answer.content + repr(answer.headers).encode() for name, answer in answers.items()}
+    return {**told, "HTTP log": served.log.read_bytes(), "HTTP said": served.said.encode()}
 
 
 def run_command(root: Path, environment: Mapping[str, str], words: list[str], more: Mapping[str, str]) -> bytes:
@@ -545,7 +603,7 @@ def test_nothing_was_exported(evidence: Evidence) -> None:
 @pytest.mark.parametrize(
     ("source", "expected"),
     [
-        pytest.param("%ccw", "canary-project", id="status"),
+        pytest.param("%ccw", "canary", id="status"),
         pytest.param("%ccw providers", "${CANARY_KEY}", id="providers"),
         pytest.param("%ccw providers", "sk-\\u20261Rf", id="providers-masked"),
         pytest.param("broken()", "resolved = ", id="verbose-traceback-with-locals"),

@@ -55,11 +55,13 @@ class AgentTask:
         mode: What it may do.
         directory: Where it works, and where relative paths start.
         include_dirs: Further directories that it may look into, or, where it may write, write to.
+        secrets: What must not be shown, whoever says it, beside the keys in its environment: it may read the config.
     """
 
     mode: Mode
     directory: Path
     include_dirs: tuple[Path, ...] = ()
+    secrets: tuple[Secret, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,11 @@ class _Run:
     deadline_s: float
     timeout_s: float
 
+    @property
+    def secrets(self) -> tuple[Secret, ...]:
+        """What must not be shown: an agent knows its environment, and may read the project's config."""
+        return (*environment_secrets(self.environment), *self.task.secrets)
+
 
 async def _start(argv: tuple[str, ...], run: _Run) -> AgentProcess:
     try:
@@ -103,7 +108,7 @@ async def _start(argv: tuple[str, ...], run: _Run) -> AgentProcess:
 
 async def _events(process: AgentProcess, run: _Run, *, streams: bool) -> AsyncGenerator[Event, None]:
     """What the agent says, then `Done`; a failure after it: what was used is known then too."""
-    reader, secrets = READERS[run.tool.name](), environment_secrets(run.environment)
+    reader, secrets = READERS[run.tool.name](), run.secrets
     mask, held_back = Redactor(secrets), list[str]()
     try:
         async with aclosing(process.lines()) as lines:
@@ -149,7 +154,7 @@ async def _problem(process: AgentProcess, run: _Run, reader: Reader) -> ToolErro
     told = reader.failure
     if not told and not process.stderr.strip() and status == 0:
         told = "it ended without an answer" if reader.has_begun else "it said nothing that is known here"
-    return failed(run.tool, run.task, status, told, process.stderr, environment_secrets(run.environment))
+    return failed(run.tool, run.task, status, told, process.stderr, run.secrets)
 
 
 async def _version(run: _Run) -> str:

@@ -1,8 +1,8 @@
 """Keeps out of codex, in analysis mode, what its configuration would run beside the sandbox.
 
 Servers of the Model Context Protocol run as the user, whatever the sandbox: the project's own, where its user trusts
-the project, and the user's, whose tools may be approved once and for all (`default_tools_approval_mode`). Both were seen
-to write. `-c` goes before any config file, and is merged with them.
+the project, and the user's, whose tools may be approved once and for all (`default_tools_approval_mode`). Both were
+seen to write. `-c` goes before any config file, and is merged with them.
 """
 
 from __future__ import annotations

@@ -21,12 +21,18 @@ from ccw_magics.errors import ToolError
 
 _GEMINI_POLICY = Path(__file__).with_name("tool_gemini_policy.toml")
 _NO_SERVER = f"none-{secrets.token_hex(8)}"
-"""What no MCP server is called: gemini takes no empty list, and a project can call its servers anything that it knows."""
+"""What no MCP server is called: gemini takes no empty list, and a project may call its servers what it likes."""
 
 _CODEX_MODES: Final[Mapping[Mode, tuple[str, ...]]] = {
     # The sandbox holds for commands and patches alike. Rules of user or project may let a command out of it, which
     # was seen to write; so may an approval. `-s` and `-c` go before any config file.
-    "analysis": ("--sandbox=read-only", "--ignore-rules", "--config=approval_policy=never"),
+    # The last one keeps from commands the variables that codex takes for keys.
+    "analysis": (
+        "--sandbox=read-only",
+        "--ignore-rules",
+        "--config=approval_policy=never",
+        "--config=shell_environment_policy.ignore_default_excludes=false",
+    ),
     "write": ("--sandbox=workspace-write", "--config=approval_policy=never"),
     "auto": ("--dangerously-bypass-approvals-and-sandbox",),
 }
@@ -115,7 +121,7 @@ def task_of(call: ModelCall) -> AgentTask:
 
 
 def search_path() -> str:
-    """PATH without what is relative: the directory at hand may be a project's, which could hold a `codex` or a `node`."""
+    """PATH without what is relative: the directory at hand may be a project's, with a `codex` or a `node` in it."""
     entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
     return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
 
@@ -136,7 +142,7 @@ def command(call: ModelCall) -> tuple[str, ...]:
     """The argument list for a call, beginning with the tool's name; the prompt goes to standard input.
 
     Raises:
-        ToolError: There is no such tool, or a directory's name does not suit it.
+        ToolError: There is no such tool, a directory's name does not suit it, or codex's configuration cannot be read.
     """
     tool = tool_of(call)
     argv = (tool.name, *_ARGUMENTS[tool.name](call.model, task_of(call)))

@@ -25,8 +25,9 @@ _OPTIONS: Final = re.compile(
     r"|-h, --help +Show help +\[boolean\]\s*\Z"  # the end of the help, whose beginning says what was not understood
 )
 _NO_LOGIN: Final = re.compile(
-    r"\b401\b|unauthorized|not logged in|codex login|auth type is selected|set an auth method|auth method selected"
-    r"|api.?key (not (valid|found)|is missing|is required)|invalid.api.key|incorrect api key|missing api key",
+    r"\b401\b(?!:\d)|unauthorized|not logged in|codex login|auth type is selected|set an auth method"
+    r"|auth method selected|api.?key (not (valid|found)|is missing|is required)|invalid.api.key|incorrect api key"
+    r"|missing api key",
     re.IGNORECASE,
 )
 _OLD_NODE: Final = re.compile(

@@ -182,11 +182,13 @@ def _usage(told: Any, cached: str) -> Usage | None:
     known = _dict(told)
     if not known:
         return None
+    input_tokens, output_tokens = _number(known, "input_tokens"), _number(known, "output_tokens")
     return Usage(
-        _number(known, "input_tokens"),
+        input_tokens,
         cached_input_tokens=_number(known, cached),
         cache_write_tokens=_number(known, "cache_write_input_tokens"),
-        output_tokens=_number(known, "output_tokens"),
+        # gemini's do not have the tokens of thinking, which are billed alike; its total does.
+        output_tokens=max(output_tokens, _number(known, "total_tokens") - input_tokens),
     )
 
 

@@ -54,7 +54,7 @@ def main() -> None:
         status = _reaped(agent)
         if lifeline in ready or os.getppid() != owner or set(asked) & {signal.SIGTERM, signal.SIGINT, signal.SIGHUP}:
             break
-    _end(politely=True)
+    _end()
     _end_like(-signal.SIGKILL if status is None else status)
 
 
@@ -96,15 +96,19 @@ def _reaped(agent: int) -> int | None:
     return found
 
 
-def _end(*, politely: bool) -> None:
+def _end() -> None:
     """End all that was started, first by SIGTERM."""
-    begin_s, asked = time.monotonic(), set[int]()
-    while (living := _descendants()) and time.monotonic() - begin_s < POLITE_S + KILL_S:
-        polite = politely and time.monotonic() - begin_s < POLITE_S
-        for pid in living - asked if polite else living:
+    begin_s, asked, has_killed = time.monotonic(), set[int](), False
+    while living := _descendants():
+        passed_s = time.monotonic() - begin_s
+        if has_killed and passed_s > POLITE_S + KILL_S:  # not by the clock alone: one look may take longer than both
+            return
+        is_polite = passed_s < POLITE_S
+        for pid in living - asked if is_polite else living:
             with suppress(ProcessLookupError, PermissionError):
-                os.kill(pid, signal.SIGTERM if polite else signal.SIGKILL)
+                os.kill(pid, signal.SIGTERM if is_polite else signal.SIGKILL)
         asked |= living
+        has_killed = not is_polite
         time.sleep(_LOOK_S)
         _reaped(0)
 

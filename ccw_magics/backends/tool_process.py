@@ -25,8 +25,8 @@ LONGEST_LINE_BYTES: Final = 32 << 20
 STDERR_BYTES: Final = 4096
 """What is kept of standard error: its end."""
 
-END_S: Final = POLITE_S + KILL_S + 0.1
-"""Seconds after which the guard itself is killed."""
+END_S: Final = POLITE_S + KILL_S + 2.0
+"""Seconds after which the guard itself is killed: far more than it takes, but for a machine that is very busy."""
 
 _CHUNK_BYTES = 1 << 16
 _GUARD = Path(__file__).with_name("tool_guard.py")
@@ -105,7 +105,7 @@ class AgentProcess:
         return self._transport.get_returncode()
 
     async def close(self) -> None:
-        """End it with all that it started, within half a second; may be called twice."""
+        """End it with all that it started, as a rule within half a second; may be called twice."""
         if self._lifeline is None:
             await asyncio.to_thread(_end_tree, self.pid)
         self._let_go()

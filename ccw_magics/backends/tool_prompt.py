@@ -27,9 +27,11 @@ _CONFUSING: Final = re.compile(
 )
 
 _FOLDER_TRUST: Final = re.compile(r'"folderTrust"\s*:\s*\{[^{}]*"enabled"\s*:\s*(true|false)')
-_VARIABLE: Final = re.compile(r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^#\s]*)", re.MULTILINE)
+_VARIABLE: Final = re.compile(
+    r"^[ \t]*(?:export[ \t]+)?(\w+)[ \t]*=[ \t]*(\"[^\"\n]*\"|'[^'\n]*'|[^#\s]*)", re.MULTILINE
+)
 _GEMINI_LOGIN: Final = ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT", "GOOGLE_CLOUD_LOCATION")
-"""What gemini takes also from the `.env` of a folder that is not trusted (`AUTH_ENV_VAR_WHITELIST`), where it is not set."""
+"""What gemini takes from any folder's `.env`, where it is not set (`AUTH_ENV_VAR_WHITELIST`)."""
 _GEMINI_SYSTEM_DIRECTORIES: Final = {
     "darwin": "/Library/Application Support/GeminiCli",
     "win32": r"C:\ProgramData\gemini-cli",

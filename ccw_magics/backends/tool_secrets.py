@@ -12,8 +12,11 @@ from ccw_magics.config.credentials import Secret, mask, redact
 SHORTEST_CHARS: Final = 8
 """A shorter value of such a variable is no key; masking it would spoil the text."""
 
-_KEY_VARIABLE: Final = re.compile(r"\w*(API_?KEY|TOKEN|SECRET|PASSWORD|ACCESS_KEY)", re.IGNORECASE)
-_LIKE_A_KEY: Final = re.compile(r"\b(sk-[\w-]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{20,}|eyJ[\w-]{16,}\.[\w-]+\.[\w-]+)")
+_KEY_VARIABLE: Final = re.compile(r"\w*(APIKEY|_KEY|TOKEN|SECRET|PASSWORD|PASSWD|_PAT)(_?\d+)?", re.IGNORECASE)
+_LIKE_A_KEY: Final = re.compile(
+    r"\b(sk-[\w-]{12,}|AIza[\w-]{20,}|gh[pousr]_\w{20,}"
+    r"|(?<![\w-])eyJ[\w-]{16,}\.[\w-]+\.[\w-]+)"  # looked for once in a word: it may be millions long without a dot
+)
 _CONTROL: Final = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]|\x1b\][^\x07\x1b]*(\x07|\x1b\\)?|\x1b.|[\x00-\x1f\x7f-\x9f]")
 
 

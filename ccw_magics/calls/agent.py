@@ -14,6 +14,7 @@ from ccw_magics.calls.packing import directory_of, start_of
 from ccw_magics.calls.preparation import Prepared
 from ccw_magics.calls.request import Request
 from ccw_magics.calls.routing import Route
+from ccw_magics.config.credentials import Secret
 from ccw_magics.config.models import AdvancedSettings, Endpoint, Provider
 from ccw_magics.context.files import find_files
 from ccw_magics.context.found import Match
@@ -60,7 +61,7 @@ def require_mode(request: Request) -> None:
         )
 
 
-def prepare_agent(chosen: Route, request: Request, root: Path) -> Prepared:
+def prepare_agent(chosen: Route, request: Request, root: Path, secrets: tuple[Secret, ...]) -> Prepared:
     """The call to an agent: the prompt as typed, and before it what its references stand for.
 
     The files' text stays away: an agent looks into them where it needs to, and gemini and qwen would follow every `@`
@@ -70,6 +71,7 @@ def prepare_agent(chosen: Route, request: Request, root: Path) -> Prepared:
         chosen: Who is asked.
         request: What to ask.
         root: The project, where the agent works if the request does not say otherwise.
+        secrets: What it is not to be heard saying.
 
     Raises:
         PatternError: A directory is none, or a reference leads outside the project and the directories.
@@ -88,7 +90,7 @@ def prepare_agent(chosen: Route, request: Request, root: Path) -> Prepared:
         prompt=sendable(request.text),
         tail=_listed(found.matches, root, directory),
         timeout_s=TIMEOUT_S,
-        agent=AgentTask(request.mode, directory, include_dirs),
+        agent=AgentTask(request.mode, directory, include_dirs, secrets),
     )
     remarks = tuple(f"{reference} matches no file; it is sent as text only" for reference in found.unmatched)
     return Prepared(chosen, chosen.provider.id, call, (NO_KEY,), agents(), None, remarks=remarks)

@@ -25,8 +25,9 @@ from ccw_magics.calls.run import Run
 from ccw_magics.calls.spending import Allowance
 from ccw_magics.calls.structured import ask_in_shape
 from ccw_magics.calls.worker import OnIdle, OnOutput
-from ccw_magics.config.credentials import redact
+from ccw_magics.config.credentials import Secret, redact
 from ccw_magics.config.models import Budget
+from ccw_magics.config.resolution import held_keys
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.context.cache import ContextCache
 from ccw_magics.context.pack import Pack
@@ -170,9 +171,15 @@ class Executor:
 
     def _prepared(self, chosen: Route, request: Request, emit: OnOutput, *, is_dry: bool = False) -> Prepared:
         if request.tool:
-            return prepare_agent(chosen, request, self._root)
+            return prepare_agent(chosen, request, self._root, self._held_keys())
         self._require_record(request)
         return prepare(chosen, request, self._sources, self._owner(chosen), emit, is_dry=is_dry)
+
+    def _held_keys(self) -> tuple[Secret, ...]:
+        """The keys of a config that an agent may read, trusted or not; none where it cannot be read."""
+        with suppress(CcwError):
+            return tuple(held_keys(self._config.load()))
+        return ()
 
     def _owner(self, chosen: Route) -> str:
         return f"{self._config.path}#{chosen.provider.id}"

@@ -1,4 +1,4 @@
-"""A provider with its keys in place of the references to them, for the moment of a call; and the keys of all of them."""
+"""A provider with keys in place of references, for the moment of a call; and the keys of all providers."""
 
 from __future__ import annotations
 

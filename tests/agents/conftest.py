@@ -28,6 +28,7 @@ class ModelServer(ThreadingHTTPServer):
         stalls: Whether it stops in the middle of the text.
         status: The HTTP status of every answer.
         asked: The requests' bodies.
+        keys: The keys that came with them in Gemini's format.
         reached: Set once a stalled answer has begun.
     """
 
@@ -41,6 +42,7 @@ class ModelServer(ThreadingHTTPServer):
         self.key = KEY
         self.status = 200
         self.asked: list[dict[str, Any]] = []
+        self.keys: list[str | None] = []
         self.reached = threading.Event()
         self.go_on = threading.Event()
         self.url = f"http://127.0.0.1:{self.server_port}"
@@ -70,6 +72,7 @@ class _Handler(BaseHTTPRequestHandler):
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
         self.server.asked.append(body)
+        self.server.keys.append(self.headers.get("x-goog-api-key"))
         if self.server.status != 200:
             self._send_whole({"error": {"message": f"refused: {KEY}", "code": self.server.status}})
         elif "streamGenerateContent" in self.path:

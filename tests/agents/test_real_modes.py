@@ -130,6 +130,51 @@ def test_a_cloned_project_runs_nothing_in_analysis(tool: Tool, ready: Any, home:
     assert made(place) == []
 
 
+def test_nor_where_a_link_leads_to_what_codex_was_told_to_trust(ready: Any, home: Path, place: Path) -> None:
+    hostile(place)
+    (home / "link").symlink_to(place)
+    with (home / ".codex/config.toml").open("a") as config:
+        config.write(f'[projects."{place}"]\ntrust_level = "trusted"\n')
+    ask("codex", home / "link", "analysis")
+    assert made(place) == []
+
+
+def test_commands_of_codex_know_no_key_in_analysis(ready: Any, place: Path) -> None:
+    ready.tool = ("exec_command", {"cmd": "env"})
+    ask("codex", place, "analysis")
+    told = json.dumps(ready.asked[-1]["input"][-1])
+    assert "PATH=" in told
+    assert ready.key not in told
+
+
+@pytest.mark.parametrize("tool", ["codex", "gemini", "qwen"])
+def test_no_server_of_the_user_is_started_in_analysis(
+    tool: Tool, ready: Any, home: Path, place: Path, trust: None
+) -> None:
+    server = {"command": "touch", "args": [f"{place}/server.txt"], "trust": True}
+    for name in ("gemini", "qwen"):
+        path = home / f".{name}/settings.json"
+        known = json.loads(path.read_text()) if path.exists() else {}
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps({**known, "mcpServers": {"x": server}}))
+    with (home / ".codex/config.toml").open("a") as config:
+        config.write(f'[mcp_servers.x]\ncommand = "touch"\nargs = ["{place}/server.txt"]\n')
+    ask(tool, place, "analysis")
+    assert made(place) == []
+
+
+def test_gemini_that_trusts_nobody_sends_its_users_key(
+    ready: Any, home: Path, place: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = {"auth": {"selectedType": "gemini-api-key"}, "folderTrust": {"enabled": False}}
+    (home / ".gemini/settings.json").write_text(json.dumps({"security": off}))
+    monkeypatch.delenv("GEMINI_API_KEY")
+    (home / ".gemini/.env").write_text(f'GEMINI_API_KEY="{ready.key}"\n')
+    (place / ".env").write_text("GEMINI_API_KEY=of-the-project-0123456789\n")
+    ask("gemini", place, "analysis")
+    assert ready.keys == [ready.key]
+
+
 def test_nor_below_a_repository_that_codex_was_told_to_trust(ready: Any, home: Path, place: Path) -> None:
     hostile(place)
     (place / ".git").rmdir()

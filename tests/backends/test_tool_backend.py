@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from ccw_magics.backends import tool_backend, tool_process
+from ccw_magics.backends import tool_backend, tool_guard, tool_process
 from ccw_magics.backends.base import AgentTask, Done, Event, ModelCall, Note, Sent, Text, Usage
 from ccw_magics.backends.tool_backend import ToolBackend
 from ccw_magics.errors import ToolError
@@ -100,6 +100,7 @@ FAILURES = {
     "no end": (f"print('{HELLO}')", "codex failed: it ended without an answer"),
     "told": ("print('{\"type\":\"turn.failed\",\"error\":{\"message\":\"overloaded\"}}'); sys.exit(1)", "codex failed with exit status 1: overloaded"),
     "login": ("print('{\"type\":\"turn.failed\",\"error\":{\"message\":\"401 Unauthorized\"}}'); sys.exit(1)", "codex is not logged in: 401 Unauthorized"),
+    "line 401": ("sys.stderr.write('at x (a.js:401:12)\\nlast words\\n'); sys.exit(3)", "codex failed with exit status 3: last words"),
     "node too old": ("sys.stderr.write('SyntaxError: Unexpected token ?\\n    at wrap (x.js:1)\\n'); sys.exit(1)", "the Node.js on PATH is too old for codex"),
     "no node": ("sys.stderr.write(\"/usr/bin/env: 'node': No such file or directory\\n\"); sys.exit(127)", "codex needs Node.js"),
     "too old": ("print('codex-cli 0.20.0') if '--version' in sys.argv else (sys.stderr.write(\"error: unexpected argument '--ignore-rules' found\\n\"), sys.exit(2))", "codex 0.20.0 does not know an option that is needed; 0.169.0 does"),
@@ -293,6 +294,16 @@ def test_cancelling_ends_the_whole_family(stand_in: StandIn, tmp_path: Path) -> 
 def test_nothing_outlives_an_agent_that_is_done(stand_in: StandIn, tmp_path: Path) -> None:
     assert text_of(ask(stand_in(FAMILY + SAYS_HELLO))) == "Hello."
     assert at_work(tmp_path / "place") == set()
+
+
+def test_what_is_left_is_killed_however_long_a_look_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, sent = iter(range(100)), list[tuple[int, int]]()
+    monkeypatch.setattr(tool_guard.time, "monotonic", lambda: next(clock))
+    monkeypatch.setattr(tool_guard, "_descendants", lambda: {7})
+    monkeypatch.setattr(tool_guard, "_reaped", lambda _: None)
+    monkeypatch.setattr(tool_guard.os, "kill", lambda *told: sent.append(told))
+    tool_guard._end()
+    assert sent == [(7, signal.SIGKILL)]
 
 
 KERNEL = """

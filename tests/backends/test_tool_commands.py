@@ -4,11 +4,13 @@ import os
 import sys
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ccw_magics.backends import tool_commands
 from ccw_magics.backends.base import AgentTask, Mode, ModelCall, Tool
 from ccw_magics.backends.tool_commands import TOOLS, command, executable
 from ccw_magics.backends.tool_prompt import prompt, surroundings
@@ -16,7 +18,7 @@ from ccw_magics.errors import ToolError
 
 WHERE = Path("/project")
 OTHER = (Path("/lib one"), Path("/lib2"))
-POLICY = str(Path(sys.modules["ccw_magics.backends.tool_commands"].__file__ or "").with_name("tool_gemini_policy.toml"))
+POLICY = str(Path(tool_commands.__file__).with_name("tool_gemini_policy.toml"))
 QWEN = ("qwen", "--output-format=stream-json", "--include-partial-messages")
 GEMINI = ("gemini", "--output-format=stream-json")
 CODEX = ("codex", "exec", "--json", "--color=never", "--skip-git-repo-check")
@@ -34,6 +36,7 @@ ARGV: dict[str, tuple[ModelCall, tuple[str, ...]]] = {
             "--sandbox=read-only",
             "--ignore-rules",
             "--config=approval_policy=never",
+            "--config=shell_environment_policy.ignore_default_excludes=false",
             "--cd=/project",
             "--config=projects={'/project'={trust_level='untrusted'},'/'={trust_level='untrusted'}}",
             "-",
@@ -59,6 +62,7 @@ ARGV: dict[str, tuple[ModelCall, tuple[str, ...]]] = {
             "--approval-mode=default",
             f"--admin-policy={POLICY}",
             f"--policy={POLICY}",
+            f"--allowed-mcp-server-names={tool_commands._NO_SERVER}",
             "--model=g",
             "--include-directories=/lib one",
             "--include-directories=/lib2",
@@ -83,7 +87,7 @@ def test_argv(asked: ModelCall, argv: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("tool", TOOLS)
 @pytest.mark.parametrize("mode", ["analysis", "write", "auto"])
-@given(text=st.text(), model=st.text(min_size=1))
+@given(text=st.text(), model=st.text(min_size=1).filter(lambda model: "PROMPT" not in model))
 def test_the_prompt_is_never_an_argument_and_the_model_never_an_option(
     tool: Tool, mode: Mode, text: str, model: str
 ) -> None:
@@ -98,16 +102,51 @@ def test_nothing_dangerous_in_analysis() -> None:
         assert not any(word in words for word in ("yolo", "bypass", "trust-", "--skip-trust", "danger", "auto_edit"))
 
 
-@given(st.text(min_size=1).filter(lambda text: "\0" not in text))
+def settings(argv: tuple[str, ...], table: str) -> dict[str, Any]:
+    """What an option sets of codex's configuration; empty where there is no such option."""
+    set_by = [word.removeprefix("--config=") for word in argv if word.startswith(f"--config={table}=")]
+    found: dict[str, Any] = tomllib.loads("".join(set_by)).get(table, {})
+    return found
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0/"), min_size=1).filter(lambda text: text.strip(".")))
 def test_codex_reads_any_directory_name(name: str) -> None:
-    argv = command(call("codex", where=Path("/") / name))
-    projects = next(word for word in argv if word.startswith("--config=projects=")).removeprefix("--config=")
-    try:
-        os.fsencode(name)
-    except UnicodeEncodeError:
-        return
-    place = Path("/") / name
-    assert list(tomllib.loads(projects)["projects"]) == [str(place), *map(str, place.parents)]
+    assert list(settings(command(call("codex", where=Path("/", name))), "projects")) == [f"/{name}", "/"]
+
+
+def test_codex_is_told_of_the_directory_that_a_link_leads_to(tmp_path: Path) -> None:
+    (tmp_path / "real").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "real")
+    projects = settings(command(call("codex", where=tmp_path / "link")), "projects")
+    assert projects[os.path.realpath(tmp_path / "real")] == {"trust_level": "untrusted"}
+
+
+@pytest.mark.parametrize("mode", ["analysis", "write"])
+def test_codex_starts_no_server_of_its_user_where_it_only_reads(mode: Mode, home: Path) -> None:
+    (home / ".codex").mkdir()
+    (home / ".codex/config.toml").write_text('[mcp_servers.a]\ncommand = "x"\n[mcp_servers."b.c\'"]\nurl = "y"\n')
+    off = {"a": {"enabled": False}, "b.c'": {"enabled": False}}
+    assert settings(command(call("codex", mode)), "mcp_servers") == (off if mode == "analysis" else {})
+
+
+def test_codex_whose_configuration_cannot_be_read(home: Path) -> None:
+    (home / ".codex").mkdir()
+    (home / ".codex/config.toml").write_text("[")
+    with pytest.raises(ToolError, match="configuration cannot be read"):
+        command(call("codex"))
+
+
+@pytest.mark.parametrize("entry", [".", "", "bin"])
+def test_a_program_of_the_project_is_never_taken(entry: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    (tmp_path / entry).mkdir(exist_ok=True)
+    (tmp_path / entry / "codex").write_text("#!/bin/sh\n")
+    (tmp_path / entry / "codex").chmod(0o755)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PATH", f"{entry}{os.pathsep}/nowhere")
+    with pytest.raises(ToolError, match="codex is not installed"):
+        executable(TOOLS["codex"])
+    with surroundings(call("codex")) as environment:
+        assert environment["PATH"] == "/nowhere"
 
 
 @pytest.mark.parametrize("tool", ["gemini", "qwen"])
@@ -207,3 +246,34 @@ def test_gemini_whose_user_turned_trust_off(enabled: str, distrusts: bool, home:
     (home / ".gemini/settings.json").write_text(f'{{"security": {{"folderTrust": {{\n"enabled" : {enabled} }}}}}}')
     with surroundings(call("gemini")) as environment:
         assert (environment.get("GEMINI_CLI_TRUST_WORKSPACE") == "false") is distrusts
+
+
+def without_trust(home: Path) -> None:
+    (home / ".gemini").mkdir()
+    (home / ".gemini/settings.json").write_text('{"security": {"folderTrust": {"enabled": false}}}')
+
+
+def test_gemini_that_trusts_nobody_has_its_users_key_and_not_the_projects(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_trust(home)
+    for name in ("GEMINI_API_KEY", "GOOGLE_API_KEY", "GOOGLE_CLOUD_PROJECT"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("GOOGLE_CLOUD_LOCATION", "here")
+    own = "# mine\nexport GEMINI_API_KEY=\"a key\" # mine\nGOOGLE_CLOUD_LOCATION=there\nDEBUG=1\nX='y'\n"
+    (home / ".gemini/.env").write_text(own)
+    with surroundings(call("gemini")) as environment:
+        assert (environment["GEMINI_API_KEY"], environment["X"]) == ("a key", "y")
+        assert environment["GOOGLE_CLOUD_LOCATION"] == "here"
+        assert environment["GOOGLE_API_KEY"] == environment["GOOGLE_CLOUD_PROJECT"] == ""  # as set, so not looked for
+        assert "DEBUG" not in environment
+
+
+def test_the_machines_settings_count_before_the_users(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_trust(home)
+    (tmp_path / "system.json").write_text('{"security": {"folderTrust": {"enabled": true}}}')
+    monkeypatch.setenv("GEMINI_CLI_SYSTEM_SETTINGS_PATH", str(tmp_path / "system.json"))
+    with surroundings(call("gemini")) as environment:
+        assert "GEMINI_CLI_TRUST_WORKSPACE" not in environment

@@ -69,6 +69,13 @@ def test_failures(tool: Tool, event: str, failure: str) -> None:
     assert reader.failure == failure
 
 
+def test_geminis_thinking_is_a_part_of_what_it_put_out() -> None:
+    reader = READERS["gemini"]()
+    stats = {"total_tokens": 1007, "input_tokens": 120, "output_tokens": 7, "cached": 40}
+    read(reader, [json.dumps({"type": "result", "status": "success", "stats": stats}).encode()])
+    assert reader.usage == Usage(120, cached_input_tokens=40, output_tokens=887)
+
+
 def test_codex_that_got_through_after_all() -> None:
     reader = READERS["codex"]()
     read(
@@ -167,5 +174,12 @@ def test_line(text: str, shown: str) -> None:
 
 
 def test_which_variables_hold_keys() -> None:
-    environment = {"OPENAI_API_KEY": KEY, "PATH": "/usr/bin:/bin", "MY_TOKEN": "short", "KEYBOARD": "qwerty-layout"}
-    assert [secret.reveal() for secret in environment_secrets(environment)] == [KEY]
+    names = ("OPENAI_API_KEY", "OPENAI_API_KEY_2", "ANTHROPIC_KEY", "GITHUB_PAT", "MYSQL_PASSWD", "apikey")
+    others = {"PATH": "/usr/bin:/bin", "MY_TOKEN": "short", "KEYBOARD": "qwerty-layout", "TOKEN_FILE": "/run/token"}
+    environment = {name: f"{KEY}-{name}" for name in names}
+    assert {secret.reveal() for secret in environment_secrets(environment | others)} == set(environment.values())
+
+
+@pytest.mark.parametrize("piece", ["eyJ-", "sk-", "AIza-", "ghp_", "\x1b]", "eyJ" + "x" * 20 + "."])
+def test_a_long_line_takes_no_time_squared(piece: str) -> None:
+    assert len(line(piece * 300_000, ())) <= 160

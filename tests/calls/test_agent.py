@@ -21,7 +21,9 @@ import json, os, pathlib, sys
 read = {{"argv": sys.argv[1:], "stdin": sys.stdin.read(), "cwd": os.getcwd()}}
 pathlib.Path(__file__).with_name("read.json").write_text(json.dumps(read))
 say = lambda **event: print(json.dumps(event))
-say(type="item.completed", item={{"type": "agent_message", "text": "All is well."}})
+said = os.environ.get("STAND_IN_SAYS", "All is well.")
+say(type="item.completed", item={{"type": "reasoning", "text": said}})
+say(type="item.completed", item={{"type": "agent_message", "text": said}})
 say(type="turn.completed", usage={{"input_tokens": 90, "cached_input_tokens": 40, "output_tokens": 5}})
 """
 
@@ -174,3 +176,18 @@ def test_no_provider_of_a_config_is_an_agent(shop: Path, codex: Codex) -> None:
     config.add_endpoint({"id": "codex", "providerId": "sly", "model": "x"})
     reply = Workspace(shop).run("Why?", endpoint="codex")
     assert (reply.success, codex.was_run) == (False, False)
+
+
+def test_keys_that_the_config_holds_or_names_are_not_said(
+    shop: Path, codex: Codex, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = Workspace(shop).config
+    config.add_provider({"type": "openai", "apiKey": "sk-in-the-file-123456"})
+    config.add_provider({"type": "openai", "apiKey": "${OUR_OWN}"})
+    monkeypatch.setenv("OUR_OWN", "of-the-environment-123456")
+    monkeypatch.setenv("STAND_IN_SAYS", "I see sk-in-the-file-123456 and of-the-environment-123456!")
+    pieces: list[str] = []
+    reply = Workspace(shop).run("Why?", tool="codex", on_output=lambda _, text: pieces.append(text))
+    assert reply.output == "I see sk-…456 and of-…456!"
+    assert "123456" not in "".join(pieces)
+    assert len(pieces) > 1
