@@ -57,6 +57,8 @@ def addressee(door: Door, context: click.Context, options: Mapping[str, Any]) ->
         EndpointNotFound: `--tool` names neither an agent nor an endpoint.
     """
     tool = options["tool"]
+    if "" in {tool, options["model"], options["endpoint_id"]}:
+        raise click.UsageError("an empty name: is a variable of the line not set? Without one, the default is asked")
     if tool in AGENTS:
         return _agent(context, options)
     named = {name for name in (options["endpoint_id"], options["model"]) if name}
@@ -64,13 +66,13 @@ def addressee(door: Door, context: click.Context, options: Mapping[str, Any]) ->
         named.add(tool)
     if len(named) > 1:
         raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
+    if tool != MODELS:
+        _require_endpoint(door, tool)
     if options["mode"] != "analysis":
         raise click.UsageError(
             f"--mode {options['mode']}: an endpoint can only answer; "
             f"a command-line agent can also change files: --tool {AGENTS[0]} --mode {options['mode']}"
         )
-    if tool != MODELS:
-        _require_endpoint(door, tool)
     return Addressee(next(iter(named), None))
 
 

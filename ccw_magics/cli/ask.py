@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from ccw_magics.stats import Table
 
 OWN_CHAT: Final = ""
-"""`--chat` without a name: the notebook's own conversation."""
+"""`--chat` without a name: the conversation of the notebook, or of the shell."""
 
 
 def _directories(_context: click.Context, _parameter: click.Parameter, values: tuple[str, ...]) -> tuple[Path, ...]:
@@ -76,7 +76,7 @@ _OPTIONS: tuple[Callable[[Any], Any], ...] = (
         metavar="[NAME]",
         is_flag=False,
         flag_value=OWN_CHAT,
-        help="Continue a conversation; without a name, the notebook's own.",
+        help="Continue a conversation; without a name, the notebook's own, or the shell's.",
     ),
     click.option(
         "--schema",

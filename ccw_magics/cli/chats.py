@@ -35,7 +35,7 @@ def list_chats(door: Door) -> stats.Table:
 @click.argument("name", required=False)
 @click.pass_obj
 def show_chat(door: Door, name: str | None) -> str:
-    """Show a conversation's turns; without a name, the notebook's own."""
+    """Show a conversation's turns; without a name, the notebook's own, or the shell's."""
     wanted = name or door.chat_name
     turns = door.workspace.journal.chats.path(wanted)
     if not turns:
@@ -59,7 +59,7 @@ def fork_chat(door: Door, name: str, new_name: str, turns: int | None) -> str:
 @click.argument("name", required=False)
 @click.pass_obj
 def clear_chat(door: Door, name: str | None) -> str:
-    """Forget a conversation; without a name, the notebook's own."""
+    """Forget a conversation; without a name, the notebook's own, or the shell's."""
     wanted = name or door.chat_name
     is_cleared = door.workspace.executor.conversations.clear(wanted)
     return (

@@ -16,6 +16,10 @@ if TYPE_CHECKING:
 _COVERED: Final[dict[Mode, tuple[Mode, ...]]] = {"analysis": (), "write": ("write",), "auto": ("write", "auto")}
 """What agreeing to a mode agrees to."""
 _HINT: Final = "--yes agrees to it; --mode analysis lets it read alone."
+_PROJECT_COMMANDS: Final = (
+    " It also heeds the project's own .qwen folder and .env, which may run programs and send your key elsewhere."
+)
+"""qwen writes in no folder that it distrusts, and so trusts what it finds there; codex and gemini keep that out."""
 _agreed: set[tuple[int, Mode]] = set()
 """Process and mode: a forked child asks for itself."""
 
@@ -46,7 +50,8 @@ def _what(request: Request, root: Path) -> str:
     """What it may do, and where."""
     places = ", ".join(map(str, (request.cwd or root, *request.include_dirs)))
     if request.mode == "write":
-        return f"{request.tool} --mode write may change and delete files in {places}, without asking each time."
+        more = _PROJECT_COMMANDS if request.tool == "qwen" else ""
+        return f"{request.tool} --mode write may change and delete files in {places}, without asking each time.{more}"
     return (
         f"{request.tool} --mode auto may do whatever you may, without asking: change and delete files, run commands, "
         f"use the network. It starts in {places}."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from functools import reduce
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 user_option: Final[Callable[[Any], Any]] = click.option(
     "--user", is_flag=True, help="In your own config, which lies under every project's."
 )
+_KERNELS_MARK: Final = "JPY_PARENT_PID"
+"""What jupyter_client sets for a kernel, which what it starts inherits."""
 NotFoundT = TypeVar("NotFoundT", EndpointNotFound, ProviderNotFound)
 
 yes_option: Final[Callable[[Any], Any]] = click.option("--yes", is_flag=True, help="Do it without asking.")
@@ -142,8 +145,11 @@ def _value(value: Any) -> Any:
 
 
 def is_terminal() -> bool:
-    """Whether somebody sits at standard input, which a process may have been started without."""
-    return sys.stdin is not None and sys.stdin.isatty()
+    """Whether somebody sits at standard input, which a process may have been started without.
+
+    A kernel runs `!ccw` at a pseudo-terminal, where a question would wait for ever: nobody can type there.
+    """
+    return sys.stdin is not None and sys.stdin.isatty() and _KERNELS_MARK not in os.environ
 
 
 def confirm(what: str, *, yes: bool) -> None:

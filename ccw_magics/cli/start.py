@@ -43,7 +43,10 @@ def status(door: Door) -> str:
 def init(door: Door, *, user: bool) -> str:
     """Write an example config to edit; refuses to overwrite one."""
     path = store_of(door, user=user).init()
-    return f"wrote {path}\nSet OPENAI_API_KEY before Jupyter starts, or edit the file; README.md beside it explains it."
+    return (
+        f"wrote {path}\n"
+        "Set OPENAI_API_KEY (for a notebook, before Jupyter starts), or edit the file; README.md beside it explains it."
+    )
 
 
 @click.command()

@@ -122,7 +122,7 @@ def _asked() -> Secret:
 def _read_unseen() -> Secret:
     # A kernel puts its own function in the place of the library's, which would warn of an echo that a pipe has not.
     is_piped = getpass.getpass.__module__ == "getpass" and not is_terminal()
-    if is_piped and sys.stdin is None:
+    if is_piped and (sys.stdin is None or sys.stdin.isatty()):
         raise EOFError
     return Secret((sys.stdin.readline() if is_piped else getpass.getpass("API key: ")).strip())
 

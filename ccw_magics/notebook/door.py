@@ -38,7 +38,7 @@ class _Printer(Protocol):
 
 
 class NotebookDoor:
-    """Runs verbs and cells for one kernel; implements `ccw_magics.cli.tree.Door`.
+    """Runs verbs and cells for one kernel; implements `ccw_magics.cli.door.Door`.
 
     Args:
         shell: The kernel's IPython shell.

@@ -51,7 +51,7 @@ def plan_frame(wanted: Plan) -> pd.DataFrame:
 def plan_notes(wanted: Plan) -> list[str]:
     """Who would be asked, and what the user should know before sending."""
     window = f", window {wanted.window_tokens:,} tokens" if wanted.window_tokens else ""
-    lines = [f"{wanted.endpoint} ({wanted.model}{window}); nothing was sent"]
+    lines = [f"{wanted.endpoint} ({wanted.model or 'the model of its own choice'}{window}); nothing was sent"]
     if wanted.replayed_at is not None:
         lines.append(f"the answer of {wanted.replayed_at.astimezone():%Y-%m-%d %H:%M} would be replayed, at no cost")
     return [*lines, *wanted.remarks]

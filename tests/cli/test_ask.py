@@ -236,6 +236,9 @@ def test_all_that_an_agent_cannot_take_is_named_at_once(workspace: Workspace) ->
         pytest.param("--tool wired --model other", "two endpoints are named: other and wired", id="tool and model"),
         pytest.param("wired --tool other", "two endpoints are named: other and wired", id="tool and argument"),
         pytest.param("--mode sometimes", "'sometimes' is not one of", id="no mode"),
+        pytest.param("--model=", "an empty name", id="an empty model"),
+        pytest.param("--tool=", "an empty name", id="an empty tool"),
+        pytest.param("--tool codex --model=", "an empty name", id="an agent's empty model"),
     ],
 )
 def test_a_line_that_contradicts_itself(workspace: Workspace, line: str, told: str) -> None:
@@ -244,9 +247,10 @@ def test_a_line_that_contradicts_itself(workspace: Workspace, line: str, told: s
     assert told in refused.value.format_message()
 
 
-def test_a_tool_that_is_neither_is_told_what_there_is(workspace: Workspace) -> None:
+@pytest.mark.parametrize("more", [(), ("--mode", "write")], ids=["to ask", "to write"])
+def test_a_tool_that_is_neither_is_told_what_there_is(workspace: Workspace, more: tuple[str, ...]) -> None:
     with pytest.raises(EndpointNotFound, match="neither an agent nor an endpoint: claude") as missing:
-        AskingDoor().run("-p", "Why?", "--tool", "claude")
+        AskingDoor().run("-p", "Why?", "--tool", "claude", *more)
     assert (missing.value.hint or "").startswith("Agents: codex, gemini, qwen. Endpoints: wired")
 
 

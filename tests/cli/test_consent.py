@@ -60,6 +60,7 @@ def test_without_leave_nothing_is_run(says: bool | None, told: str) -> None:
     ("line", "words"),
     [
         pytest.param(WRITE, ["codex --mode write", "change and delete files"], id="write"),
+        pytest.param((*WRITE, "--tool", "qwen"), ["qwen --mode write", ".env", "send your key elsewhere"], id="qwen"),
         pytest.param(AUTO, ["codex --mode auto", "run commands", "network"], id="auto"),
     ],
 )
@@ -125,6 +126,24 @@ def test_a_terminal_that_cannot_ask_wants_the_option(stream: str) -> None:
     code, shown = at_terminal("y\n", "cli", *WRITE, **streams)
     assert code == REFUSED
     assert ("--yes" in shown) == (stream == "stdin")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        pytest.param(["cli", *WRITE], REFUSED, "Nobody can be asked here", id="leave to write"),
+        pytest.param(["provider", "add", "--type=openai", "--ask-key"], 1, "nobody can be asked for the key", id="key"),
+    ],
+)
+def test_a_kernels_pseudo_terminal_is_nobodys(
+    project: Path, monkeypatch: pytest.MonkeyPatch, words: list[str], code: int, told: str
+) -> None:
+    """`!ccw` in a cell: a question there would wait for ever."""
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    got, shown = at_terminal("y\n", *words)
+    assert got == code
+    assert told in shown
 
 
 def test_a_pipe_wants_the_option() -> None:

@@ -169,3 +169,14 @@ def test_a_fence_holds_whatever_is_in_it(text: str) -> None:
     assert set(fence) == {"`"}
     assert not any(line.startswith(fence) for line in lines[3:-1])
     assert "\n".join(lines[3:-1]) == text.removesuffix("\n")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="has no pseudo-terminals")
+def test_one_end_of_input_ends_a_question_at_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    master, slave = os.openpty()
+    os.write(master, b"Why?\n\x04no more\n\x04")
+    notes: list[str] = []
+    with os.fdopen(slave) as typed, os.fdopen(master, "rb", buffering=0):
+        monkeypatch.setattr(sys, "stdin", typed)
+        assert piped.whole_text(notes.append) == "Why?\n"
+    assert notes == ["type the question; Ctrl-D ends it"]

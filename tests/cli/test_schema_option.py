@@ -51,10 +51,11 @@ def ask(wired: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixt
     return run
 
 
-def test_the_answer_can_be_piped(wired: Path, wire: WireServer) -> None:
+def test_the_answer_can_be_piped(ask: Ask, wire: WireServer) -> None:
     wire.answers(Answer(WRONG), Answer(GOOD))
+    assert ask("--schema", SHAPE, "--replay").status == 0
     program = "from ccw_magics.cli.shell.command import main; main()"
-    words = [sys.executable, "-c", program, "cli", "-p", "Hi", "--schema", SHAPE]
+    words = [sys.executable, "-c", program, "cli", "-p", "Hi", "--schema", SHAPE, "--replay"]
     with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL) as asked:
         read = subprocess.run(
             [sys.executable, "-m", "json.tool"], stdin=asked.stdout, capture_output=True, timeout=60, check=True

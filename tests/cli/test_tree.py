@@ -46,10 +46,14 @@ def test_no_endpoint_may_take_the_name_of_a_verb() -> None:
 
 
 @pytest.mark.parametrize("words", list(every_verb()), ids=" ".join)
-def test_every_verb_tells_its_use_either_way(words: tuple[str, ...], capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_verb_tells_its_use_either_way(
+    words: tuple[str, ...], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(COLUMNS))
     tree.main([*words, "--help"], prog_name="ccw", standalone_mode=False)
     asked = capsys.readouterr().out
     assert asked.startswith(f"Usage: ccw {' '.join(words)} ")
+    assert max(map(len, asked.splitlines())) <= COLUMNS
     assert tree.main(["help", *words], prog_name="ccw", standalone_mode=False) == asked.removesuffix("\n")
 
 

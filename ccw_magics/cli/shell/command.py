@@ -16,7 +16,7 @@ from ccw_magics.cli.shell import exits, signals, streams
 from ccw_magics.cli.shell.colours import alarming, dimmed
 from ccw_magics.cli.shell.terminal import TerminalDisplay, printable
 from ccw_magics.cli.tree import tree
-from ccw_magics.errors import CcwError, ConfigError
+from ccw_magics.errors import CallInterrupted, CcwError, ConfigError, NotAgreed
 
 if TYPE_CHECKING:
     from ccw_magics.calls.reply import Reply
@@ -96,7 +96,9 @@ class ShellDoor:
 
     def agrees(self, question: str, /) -> bool | None:
         """Ask at the terminal; None where standard input or error are none, a piped question included."""
-        if sys.stdin is None or not (sys.stdin.isatty() and sys.stderr.isatty()):
+        from ccw_magics.cli.editing import is_terminal
+
+        if not (is_terminal() and sys.stderr.isatty()):
             return None
         return click.confirm(question, err=True)
 
@@ -123,15 +125,24 @@ def main() -> NoReturn:
 
 def _run(words: list[str]) -> int:
     try:
-        return _answered(ShellDoor(), words)
+        return _ended(ShellDoor(), words)
     except streams.OutputLost as lost:
         if lost.is_unread:
             return exits.UNREAD
         _complain(CcwError(str(lost)))
         return exits.FAILED
+
+
+def _ended(door: ShellDoor, words: list[str]) -> int:
+    try:
+        return _answered(door, words)
     except (KeyboardInterrupt, click.Abort) as end:
+        if end.__cause__ is None and end.__context__ is not None:  # in answer to a prompt, whose line is still open
+            sys.stderr.write("\n")
         number = signals.stopped_by(end)
-        return exits.REFUSED if number is None else 128 + number
+        if number is None:
+            return _failed(door, words, NotAgreed("not agreed to"), exits.REFUSED)
+        return _failed(door, words, CallInterrupted("interrupted"), 128 + number)
 
 
 def _answered(door: ShellDoor, words: list[str]) -> int:

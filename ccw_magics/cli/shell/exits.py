@@ -31,7 +31,7 @@ MEANINGS: Final = {
     FAILED: "it failed; with an answer, as much of it as came",
     MISUSED: "the line was not understood",
     MISCONFIGURED: "the set-up is wrong: config, endpoint, key or trust",
-    REFUSED: "refused before sending: too large, too dear, out of reach, or not agreed to",
+    REFUSED: "refused unsent: too large, too dear, out of reach, or not agreed to",
     TRY_LATER: "the provider may answer the same line later",
     INTERRUPTED: "interrupted, by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP",
     UNREAD: "nobody reads standard output any more",

@@ -156,6 +156,8 @@ def _read(stream: IO[bytes], name: str) -> bytes:
                 f"{name} has more than {LIMIT_BYTES // 1_000_000} MB",
                 hint="No model reads so much at once: send a part, or refer to files with @.",
             )
+        if len(chunk) < _CHUNK_BYTES:  # the end: to ask once more would have a terminal wait for a second Ctrl-D
+            break
     return b"".join(chunks)
 
 

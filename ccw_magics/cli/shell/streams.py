@@ -67,6 +67,7 @@ def take_over() -> None:
     process without a locale gets, and is written as UTF-8.
     """
     _open_missing()
+    _have_them_wait()
     if sys.stdout is sys.__stdout__:  # else it is somebody's who calls this as a function
         sys.stdout = _Output(_bytes(sys.stdout, 1), encoding=_encoding(sys.stdout), errors="replace")
     if sys.stderr is sys.__stderr__:
@@ -81,6 +82,13 @@ def _open_missing() -> None:
             os.fstat(descriptor)
         except OSError:
             os.open(os.devnull, os.O_RDONLY)  # takes the lowest free number; to write to it fails, as it should
+
+
+def _have_them_wait() -> None:
+    """Undo what a program that shares a stream may have done to it: Python takes `not now` for the end of it."""
+    if sys.platform != "win32":
+        for descriptor in range(3):
+            os.set_blocking(descriptor, True)
 
 
 def _bytes(stream: TextIO | None, descriptor: int) -> BinaryIO | io.FileIO:

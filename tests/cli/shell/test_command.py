@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import click
 import pytest
-from ccw_command import ccw, wired_project
+from ccw_command import wired_project
 from wire_server import Answer, WireServer
 
 from ccw_magics.cli.shell import command as shell
 from ccw_magics.cli.shell.command import _run
+from ccw_magics.cli.shell.signals import Stopped
 from ccw_magics.config.store import ConfigStore
 from ccw_magics.errors import CcwError, ProviderError
 
@@ -55,11 +58,11 @@ def test_the_answer_alone_goes_to_standard_output(wired: Path, say: Say) -> None
         pytest.param(["cli", "-p", "Hi", "-o", "x"], 2, "binds a name in a notebook", id="--out"),
     ],
 )
-def test_a_failure_is_said_on_standard_error(wired: Path, words: list[str], status: int, said: str) -> None:
-    done = ccw(*words)
-    assert (done.returncode, done.stdout) == (status, "")
-    assert said in done.stderr
-    assert "Traceback" not in done.stderr
+def test_a_failure_is_said_on_standard_error(wired: Path, say: Say, words: list[str], status: int, said: str) -> None:
+    got, out, err = say(*words)
+    assert (got, out) == (status, "")
+    assert said in err
+    assert "Traceback" not in err
 
 
 def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireServer, say: Say) -> None:
@@ -78,21 +81,21 @@ def test_a_fallback_to_somebody_elses_host_is_refused(wired: Path, wire: WireSer
     assert say("cli", "-p", "@a.py Why?", "--model", "my-gpt4o")[1] == "Hello from the wire.\n"
 
 
-def test_init_status_endpoints_and_trust(project: Path) -> None:
-    assert "wrote" in ccw("init").stdout
-    assert ccw("init").returncode == 3
-    assert "my-gpt4o" in ccw("endpoints").stdout
-    assert "${OPENAI_API_KEY}" in ccw("providers").stdout
-    assert "default    my-gpt4o" in ccw("status").stdout
+def test_init_status_endpoints_and_trust(project: Path, say: Say) -> None:
+    assert "wrote" in say("init")[1]
+    assert say("init")[0] == 3
+    assert "my-gpt4o" in say("endpoints")[1]
+    assert "${OPENAI_API_KEY}" in say("providers")[1]
+    assert "default    my-gpt4o" in say("status")[1]
     path = ConfigStore(project).path
     path.write_text(
         path.read_text().replace('"enabled": true', '"apiBase": "https://evil.example", "enabled": true', 1)
     )
-    refused = ccw("cli", "-p", "Hi")
-    assert refused.returncode == 3
-    assert all(word in refused.stderr for word in ("evil.example", "OPENAI_API_KEY", path.name))
-    assert "evil.example" in ccw("trust").stdout
-    assert "evil.example" not in ccw("cli", "-p", "Hi", "--model", "bogus").stderr
+    status, _, err = say("cli", "-p", "Hi")
+    assert status == 3
+    assert all(word in err for word in ("evil.example", "OPENAI_API_KEY", path.name))
+    assert "evil.example" in say("trust")[1]
+    assert "evil.example" not in say("cli", "-p", "Hi", "--model", "bogus")[2]
 
 
 # ---- --json -----------------------------------------------------------------------------------------------------------
@@ -125,6 +128,29 @@ def test_json_is_one_document_whatever_happens(
     assert {name: document[name] for name in has} == has
     assert (document["error"] is None) == (status == 0)
     assert out.isascii()
+
+
+@pytest.mark.parametrize(
+    ("end", "status", "told"),
+    [
+        pytest.param(KeyboardInterrupt(), 130, "interrupted", id="an interrupt"),
+        pytest.param(Stopped(signal.SIGTERM), 143, "interrupted", id="SIGTERM"),
+        pytest.param(click.Abort(), 4, "not agreed to", id="no to a question"),
+    ],
+)
+def test_json_is_a_document_where_it_ended_before_the_call(
+    wired: Path, say: Say, monkeypatch: pytest.MonkeyPatch, end: BaseException, status: int, told: str
+) -> None:
+    monkeypatch.setattr(shell.tree, "main", Mock(side_effect=end))
+    got, out, _ = say("cli", "-p", "Hi", "--json")
+    document = json.loads(out)
+    assert (got, document["success"], document["error"]) == (status, False, told)
+
+
+def test_an_interrupted_prompt_ends_its_line(project: Path, say: Say, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("click.termui.visible_prompt_func", Mock(side_effect=KeyboardInterrupt))
+    monkeypatch.setattr(shell.tree, "main", lambda **_: click.confirm("Go on?", err=True))
+    assert say("status") == (130, "", "\n")
 
 
 def test_a_plan_as_json(wired: Path, wire: WireServer, say: Say) -> None:

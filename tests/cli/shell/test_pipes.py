@@ -256,6 +256,24 @@ def test_a_user_without_a_home_is_told_so(
     assert "ConfigError: this user has no home directory\nSet HOME" in capsys.readouterr().err
 
 
+IMPATIENT = """
+import os
+from ccw_magics.cli.shell import streams
+for number in range(3):
+    os.set_blocking(number, False)
+streams.take_over()
+print(*map(os.get_blocking, range(3)))
+"""
+
+
+def test_streams_that_another_program_left_impatient_wait_again() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", IMPATIENT],
+        stdin=subprocess.PIPE, capture_output=True, text=True, timeout=LIMIT_S, check=True,
+    )  # fmt: skip
+    assert done.stdout == "True True True\n"
+
+
 def test_streams_that_are_closed_are_not_taken_for_files(wired: Path) -> None:
     words = " ".join(f"'{word}'" for word in COMMAND)
     done = subprocess.run(
