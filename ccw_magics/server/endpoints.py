@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
 from ccw_magics.config.lookup import endpoint_not_found, find
 from ccw_magics.config.models import Endpoint
+from ccw_magics.errors import AlreadyExists
 from ccw_magics.server.answers import Deleted, EndpointDone, EndpointList
 from ccw_magics.server.operation import Body, Call, Operation
 from ccw_magics.server.shown import shown, with_what_was_shown
@@ -19,7 +21,12 @@ def list_endpoints(call: Call) -> dict[str, Any]:
 
 def add_endpoint(call: Call) -> dict[str, Any]:
     """Add an endpoint of a provider that is there."""
-    return {"success": True, "endpoint": shown(call.workspace.config.add_endpoint(call.body))}
+    try:
+        added = call.workspace.config.add_endpoint(call.body)
+    except AlreadyExists as error:
+        error.hint = f"PUT /endpoints/{quote(call.body['id'], safe='')} changes it."
+        raise
+    return {"success": True, "endpoint": shown(added)}
 
 
 def get_endpoint(call: Call) -> dict[str, Any]:

@@ -11,6 +11,7 @@ from jupyter_server.utils import url_path_join
 
 from ccw_magics.server.execute import break_off_all
 from ccw_magics.server.handler import OperationHandler
+from ccw_magics.server.operation import BASE
 from ccw_magics.server.places import Places
 from ccw_magics.server.table import OPERATIONS
 
@@ -19,8 +20,6 @@ if TYPE_CHECKING:
 
     from ccw_magics.server.operation import Operation
 
-BASE: Final = "api/litellm-api"
-"""Below the server's base URL; CCW's own."""
 _PARAMETER: Final = re.compile(r"\\\{\w+\\\}")
 
 

@@ -15,14 +15,15 @@ from typing import Any, Final, TypeVar
 
 from jupyter_server.auth.decorator import authorized
 from jupyter_server.base.handlers import APIHandler
+from jupyter_server.utils import url_path_join
 from tornado import web
 from tornado.iostream import StreamClosedError
 
 from ccw_magics.errors import CcwError, ConfigError
-from ccw_magics.server.operation import Call, Event, Operation
+from ccw_magics.server.operation import BASE, Call, Event, Operation
 from ccw_magics.server.places import Places
 from ccw_magics.server.reading import read_body, read_number
-from ccw_magics.server.refusal import Refusal, status_of
+from ccw_magics.server.refusal import Refusal, status_of, without_cell
 
 T = TypeVar("T")
 
@@ -36,7 +37,6 @@ _CHANGING: Final = ThreadPoolExecutor(_THREADS, "ccw-changing")
 """Apart, since a change waits up to ten seconds for the config's lock; and not asyncio's own, which Jupyter needs."""
 _HINTS: Final = {
     HTTPStatus.FORBIDDEN: "Send the header 'Authorization: token …' with the server's token.",
-    HTTPStatus.NOT_FOUND: "GET api/litellm-api/openapi.json describes what there is.",
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: f"A body may have {LARGEST_BODY_BYTES:,} bytes.",
 }
 
@@ -153,7 +153,9 @@ class OperationHandler(APIHandler):
                 threads = _READING if operation.verb == "get" else _CHANGING
                 await self.finish(await _in_thread(threads, partial(operation.run, call)))
         except CcwError as error:
-            self._refuse(status_of(error), error.message, error.hint)
+            status = status_of(error)
+            default = self._hint(status) if isinstance(error, Refusal) else None
+            self._refuse(status, error.message, without_cell(error.hint or "") or default)
 
     def _operation(self) -> Operation:
         if not self._operations:
@@ -194,6 +196,12 @@ class OperationHandler(APIHandler):
         self.set_status(status)
         self.finish({"error": error, "hint": hint or ""})
 
+    def _hint(self, status: HTTPStatus) -> str | None:
+        """The next step where what went wrong does not say it itself."""
+        if status in {HTTPStatus.BAD_REQUEST, HTTPStatus.NOT_FOUND}:
+            return f"GET {url_path_join(self.base_url, BASE)}/openapi.json describes every request."
+        return _HINTS.get(status)
+
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """An error that tornado or Jupyter raised, in our form; a fault of ours without its trace or message."""
         error = kwargs.get("exc_info", (None, None, None))[1]
@@ -206,7 +214,7 @@ class OperationHandler(APIHandler):
         said = error.log_message if isinstance(error, web.HTTPError) else None
         if status == HTTPStatus.FORBIDDEN and getattr(self, "_jupyter_current_user", None) is None:
             said = None  # an XSRF token is missing too, but that is not what helps
-        self._refuse(status, said or status.phrase, _HINTS.get(status))
+        self._refuse(status, said or status.phrase, self._hint(status))
 
     def log_exception(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

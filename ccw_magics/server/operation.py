@@ -12,6 +12,9 @@ from pydantic import BaseModel
 
 from ccw_magics.workspace import Workspace
 
+BASE: Final = "api/litellm-api"
+"""Below the server's base URL; CCW's own."""
+
 Verb = Literal["get", "post", "put", "delete"]
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from http import HTTPStatus
 from typing import Any, Final
+from urllib.parse import quote
 
 from ccw_magics.calls import worker
 from ccw_magics.calls.model_facts import known_models
@@ -12,9 +13,10 @@ from ccw_magics.calls.model_list import BASES
 from ccw_magics.calls.probe import Probe, probe
 from ccw_magics.config.lookup import find, provider_not_found
 from ccw_magics.config.models import LOCAL_ID, STANDARD_KEY_NAMES, Provider
+from ccw_magics.errors import AlreadyExists
 from ccw_magics.server.answers import Deleted, KnownModel, ModelNames, ProviderDone, ProviderList, Tested
 from ccw_magics.server.operation import Body, Call, Operation
-from ccw_magics.server.refusal import Refusal
+from ccw_magics.server.refusal import Refusal, without_cell
 from ccw_magics.server.shown import shown, with_what_was_shown
 
 _TYPES: Final = frozenset({*BASES, *STANDARD_KEY_NAMES, LOCAL_ID, "custom"})
@@ -28,7 +30,12 @@ def list_providers(call: Call) -> dict[str, Any]:
 
 def add_provider(call: Call) -> dict[str, Any]:
     """Add a provider; without an id it gets one, its type and the milliseconds since 1970."""
-    return {"success": True, "provider": shown(call.workspace.config.add_provider(call.body))}
+    try:
+        added = call.workspace.config.add_provider(call.body)
+    except AlreadyExists as error:
+        error.hint = f"PUT /providers/{quote(call.body['id'], safe='')} changes it."
+        raise
+    return {"success": True, "provider": shown(added)}
 
 
 def get_provider(call: Call) -> dict[str, Any]:
@@ -82,7 +89,7 @@ def _told(provider: Provider, tested: Probe) -> dict[str, Any]:
         "latencyMs": None if tested.latency_s is None else round(tested.latency_s * 1000),
         "error": None if tested.is_ok else tested.outcome,
         "outcome": tested.outcome,
-        "hint": tested.hint,
+        "hint": without_cell(tested.hint),
         "models": list(tested.models),
     }
 

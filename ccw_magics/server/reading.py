@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any, Final, NoReturn
 
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from ccw_magics.config import entries
 from ccw_magics.config.configfile import in_words
@@ -121,18 +122,40 @@ def _below(value: Any) -> list[Any]:
 
 
 def _validate(model: type[BaseModel], data: dict[str, Any]) -> None:
-    # Strictly: in JSON a number is a number, and "5" is none.
-    problem = _problem(lambda: model.model_validate(data, strict=True))
-    if problem:
-        raise Refusal(problem)
+    found = _errors(model, data)
+    if not found:
+        return
+    said = [f"{_name(item['loc'])}: {in_words(item['msg'])}".removeprefix(": ") for item in found]
+    more = f" (and {len(said) - _MOST_SAID} more)" if len(said) > _MOST_SAID else ""
+    raise Refusal("; ".join(said[:_MOST_SAID]) + more, hint=_known(model, found))
 
 
-def _problem(check: Callable[[], object]) -> str:
+def _errors(model: type[BaseModel], data: dict[str, Any]) -> list[ErrorDetails]:
     try:
-        check()
+        model.model_validate(data, strict=True)  # in JSON a number is a number, and "5" is none
     except ValidationError as error:
-        found = error.errors(include_url=False, include_context=False, include_input=False)
-        said = [f"{'.'.join(map(str, item['loc']))}: {in_words(item['msg'])}".removeprefix(": ") for item in found]
-        more = f" (and {len(said) - _MOST_SAID} more)" if len(said) > _MOST_SAID else ""
-        return "; ".join(said[:_MOST_SAID]) + more
-    return ""
+        return error.errors(include_url=False, include_context=False, include_input=False)
+    return []
+
+
+def _known(model: type[BaseModel], found: list[ErrorDetails]) -> str | None:
+    """A hint with the names that there are where the first unknown one stands; None where none is unknown."""
+    unknown = next((item["loc"] for item in found if item["type"] == "extra_forbidden"), None)
+    if unknown is None:
+        return None
+    known = [name for name in _names(model) if name.startswith(_name((*unknown[:-1], "")))]
+    return f"Known are {', '.join(known)}."
+
+
+def _names(model: type[BaseModel], before: str = "") -> Iterator[str]:
+    """The fields that may be sent, those of an object within as `params.seed`."""
+    for name, field in model.model_fields.items():
+        full = f"{before}{field.alias or name}"
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _names(field.annotation, f"{full}.")
+        else:
+            yield full
+
+
+def _name(place: tuple[int | str, ...]) -> str:
+    return ".".join(map(str, place))

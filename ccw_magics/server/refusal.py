@@ -46,3 +46,9 @@ def status_of(error: CcwError) -> HTTPStatus:
     if isinstance(error, Refusal):
         return error.status
     return next((status for kind, status in _STATUS if isinstance(error, kind)), HTTPStatus.BAD_REQUEST)
+
+
+def without_cell(hint: str) -> str:
+    """A hint without what is done in a notebook's cell: a variable that is set there does not reach a server."""
+    kept, cell, _ = hint.partition("; in a cell:")
+    return f"{kept}." if cell else hint

@@ -211,6 +211,57 @@ def test_a_refusal_says_why(filled: Site, verb: str, path: str, body: Any, statu
         assert "GET" in answer.headers["allow"]
 
 
+DESCRIBED = "GET /api/litellm-api/openapi.json describes every request."
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "hint"),
+    [
+        pytest.param("/providers", {"name": "x"}, DESCRIBED, id="without a type"),
+        pytest.param("/providers", [], DESCRIBED, id="no object"),
+        pytest.param("/nothing", {}, DESCRIBED, id="no such route"),
+        pytest.param(
+            "/providers",
+            {"type": "openai", "id": "openai-1"},
+            "PUT /providers/openai-1 changes it.",
+            id="a taken provider",
+        ),
+        pytest.param(
+            "/endpoints",
+            {"id": "mine", "providerId": "openai-1"},
+            "PUT /endpoints/mine changes it.",
+            id="a taken endpoint",
+        ),
+        pytest.param(
+            "/execute",
+            {"prompt": "x", "maxTokens": 5},
+            "Known are prompt, endpointId, includeDirs, enableCache, repack, system, stream, retryCut, chat, replay, "
+            "maxCostUsd, schema, params.temperature, params.topP, params.maxTokens, params.maxCompletionTokens, "
+            "params.stop, params.seed, params.presencePenalty, params.frequencyPenalty, params.reasoningEffort, "
+            "params.thinking, params.verbosity, params.serviceTier, params.extraBody.",
+            id="an unknown name",
+        ),
+        pytest.param(
+            "/endpoints",
+            {"id": "new", "providerId": "openai-1", "params": {"temprature": 1}},
+            "Known are params.temperature, params.topP, params.maxTokens, params.maxCompletionTokens, "
+            "params.stop, params.seed, params.presencePenalty, params.frequencyPenalty, params.reasoningEffort, "
+            "params.thinking, params.verbosity, params.serviceTier, params.extraBody.",
+            id="an unknown parameter",
+        ),
+    ],
+)
+def test_a_refusal_has_the_next_step(filled: Site, path: str, body: Any, hint: str) -> None:
+    assert filled.request("POST", path, body).json()["hint"] == hint
+
+
+def test_a_missing_variable_is_not_to_be_set_in_a_cell(filled: Site) -> None:
+    filled.store.update_provider("openai-1", {"apiKey": "${CCW_TEST_NOT_SET}"})
+    hint = "Run `export CCW_TEST_NOT_SET=…` before you start Jupyter or ccw."
+    for path, body in (("/providers/openai-1/test", None), ("/execute", {"prompt": "x", "endpointId": "mine"})):
+        assert filled.request("POST", path, body).json()["hint"] == hint
+
+
 @pytest.mark.parametrize(
     ("content", "words"),
     [

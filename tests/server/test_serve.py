@@ -24,6 +24,7 @@ from wire_server import Answer, WireServer
 from ccw_magics import CcwError, ConfigStore, Workspace
 from ccw_magics.cli.tree import tree
 from ccw_magics.notebook.door import NotebookDoor
+from ccw_magics.server.table import OPERATIONS
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 LINES = re.findall(r"^curl .*(?:\\\n.*)*$", README, re.MULTILINE)
@@ -68,10 +69,71 @@ def _with_settings(settings: Path, start: Any) -> Any:
     return started
 
 
-def test_it_has_neither_kernels_nor_files(served: Served) -> None:
-    base = served.url.removesuffix("/litellm-api")
-    for path in ("contents", "kernels", "sessions", "terminals", "kernelspecs", "config/notebook"):
-        assert httpx.get(f"{base}/{path}", headers=served.headers, trust_env=False).status_code == 404
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(
+            "/",
+            "//",
+            "/files/README.md",
+            "/files/",
+            "/view/README.md",
+            "/tree",
+            "/lab",
+            "/metrics",
+            "/login",
+            "/logout",
+        ),
+        *("/static/style/style.min.css", "/favicon.ico", "/robots.txt", "/logo", "/api", "/api/", "/api/status"),
+        *("/api/me", "/api/spec.yaml", "/api/contents", "/api/kernels", "/api/sessions", "/api/terminals"),
+        *("/api/kernelspecs", "/api/config/notebook", "/api/shutdown", "/api/litellm-apis", "/api/security/csp-report"),
+    ],
+)
+def test_it_has_neither_kernels_nor_files(served: Served, path: str) -> None:
+    (served.root / "README.md").write_text("Hello.")
+    url = httpx.URL(served.url).copy_with(path=path)
+    for verb in ("GET", "POST"):
+        answer = httpx.request(verb, url, headers=served.headers, trust_env=False)
+        assert (answer.status_code, answer.json()) == (
+            404,
+            {"error": "Not Found", "hint": "GET /api/litellm-api/openapi.json describes every request."},
+        )
+        assert httpx.request(verb, url, trust_env=False).status_code == 403
+
+
+HANDLERS = """
+import pathlib
+from jupyter_server.serverapp import ServerApp
+from ccw_magics.server.serve import serve
+
+def walk(router):
+    for rule in router.rules:
+        if hasattr(rule.target, "rules"):
+            walk(rule.target)
+        else:
+            print(rule.matcher.regex.pattern, rule.target.__name__)
+
+ServerApp.start = lambda app: walk(app.web_app.default_router)
+serve(pathlib.Path.cwd(), 0, lambda said: None)
+"""
+
+
+def test_every_handler_is_ours(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", HANDLERS],
+        cwd=tmp_path,
+        env=environment(tmp_path),
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
+    )
+    handlers = [line.rsplit(maxsplit=1) for line in done.stdout.splitlines()]
+    assert {name for _, name in handlers} == {"OperationHandler"}
+    paths = {operation.path for operation in OPERATIONS}
+    assert len(handlers) == len(paths) + 1  # what else is below
+    ours = re.escape("/api/litellm-api")
+    assert all(pattern.startswith(ours) for pattern, _ in handlers), done.stdout
 
 
 def test_it_listens_on_this_machine_alone(served: Served) -> None:
@@ -95,8 +157,7 @@ def test_a_port_that_is_taken_is_said(tmp_path: Path) -> None:
             timeout=60,
         )
     assert done.returncode == 1
-    assert f"CcwError: port {port} is taken, or may not be used\n--port takes another one.\n" in done.stderr
-    assert "Traceback" not in done.stderr
+    assert done.stderr == f"CcwError: port {port} is taken, or may not be used\n--port takes another one.\n"
 
 
 def test_a_question_that_is_under_way_is_broken_off_and_recorded(tmp_path: Path, wire: WireServer) -> None:
