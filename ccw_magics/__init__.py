@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from ccw_magics.errors import ProviderNotFound as ProviderNotFound
     from ccw_magics.errors import SecretMissing as SecretMissing
     from ccw_magics.errors import ToolError as ToolError
+    from ccw_magics.errors import ToolNotReady as ToolNotReady
     from ccw_magics.notebook.panels import panel as panel
     from ccw_magics.workspace import Workspace as Workspace
 
@@ -56,6 +57,7 @@ _ERRORS = (
     "ProviderNotFound",
     "SecretMissing",
     "ToolError",
+    "ToolNotReady",
 )
 _HOMES = {
     "ConfigStore": "ccw_magics.config.store",

@@ -19,6 +19,7 @@
     ├── ProviderError         the provider refused, failed or could not be reached
     ├── SchemaError           a schema cannot be understood, or an answer does not fit it
     ├── ToolError             a command-line tool or the embedded model's process failed
+    │   └── ToolNotReady      a command-line agent is missing, not logged in, or too old
     └── CallInterrupted       the user interrupted the call; in its reply, never raised
 
 Messages are written for the person at the keyboard: one line on what happened, and a hint that is the next step.
@@ -147,6 +148,10 @@ class ProviderError(CcwError):
 
 class ToolError(CcwError):
     """A command-line tool, or the embedded model's process, is missing, failed, or ended early."""
+
+
+class ToolNotReady(ToolError):
+    """A command-line agent, or the Node.js it runs on, is missing or too old, or the agent is not logged in."""
 
 
 class CallInterrupted(CcwError):

@@ -250,6 +250,34 @@ def test_a_notebook_keeps_no_more_rows_than_pandas_shows(rows: int) -> None:
     assert "rows" not in repr(frame.head(60))
 
 
+def test_a_text_shows_cells_as_a_person_reads_them(workspace: Workspace) -> None:
+    (workspace.root / "a.py").write_text("x = 1\n" * 400 + "y = 2\n" * 400)
+    workspace.pack(["@a.py"], endpoint="local")
+    table = stats.cache(workspace)
+    cells = dict(zip(*table.lines(), strict=True))
+    used_at = table.rows[0][table.columns.index("used_at")]
+    assert isinstance(used_at, datetime)
+    assert cells["used_at"] == used_at.astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    assert cells["reused"].removesuffix("%").isdecimal()
+
+
+@pytest.mark.parametrize(
+    ("cell", "word", "datum"),
+    [
+        pytest.param(True, "yes", "True", id="true"),
+        pytest.param(False, "no", "False", id="false"),
+        pytest.param(60.0, "60", "60.0", id="a whole number"),
+        pytest.param(0.5, "0.5", "0.5", id="a fraction"),
+        pytest.param(float("inf"), "inf", "inf", id="infinity"),
+        pytest.param(1, "1", "1", id="one"),
+        pytest.param(None, "", "", id="unknown"),
+    ],
+)
+def test_words_for_cells_but_not_in_the_users_own_data(cell: object, word: str, datum: str) -> None:
+    assert stats.Table(("x",), [(cell,)]).lines()[1] == (word,)
+    assert stats.answers([{"at": cell}]).lines()[1] == (datum,)
+
+
 def test_a_terminal_gets_the_columns_that_it_has_room_for(recorded: Workspace) -> None:
     lines = stats.history(recorded).text().splitlines()
     assert lines[0].split()[:4] == ["id", "at", "endpoint", "model"]

@@ -42,7 +42,8 @@ class ToolBackend:
         Closing it ends the agent with all that it started. `call.timeout_s` counts from its start.
 
         Raises:
-            ToolError: It is not installed, not logged in, too old, or failed.
+            ToolNotReady: It is not installed, not logged in, or too old.
+            ToolError: It failed.
         """
         tool, task = tool_of(call), task_of(call)
         argv = (executable(tool), *command(call)[1:])

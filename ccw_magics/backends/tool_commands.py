@@ -17,7 +17,7 @@ from typing import Final, cast
 
 from ccw_magics.backends.base import AgentTask, Mode, ModelCall, Tool
 from ccw_magics.backends.tool_codex import confined
-from ccw_magics.errors import ToolError
+from ccw_magics.errors import ToolError, ToolNotReady
 
 _GEMINI_POLICY = Path(__file__).with_name("tool_gemini_policy.toml")
 _NO_SERVER = f"none-{secrets.token_hex(8)}"
@@ -130,11 +130,11 @@ def executable(tool: ToolFacts) -> str:
     """The path of a tool's executable.
 
     Raises:
-        ToolError: It is not on PATH.
+        ToolNotReady: It is not on PATH.
     """
     found = shutil.which(tool.name, path=search_path())
     if found is None or not Path(found).is_absolute():  # Windows looks into the current directory first
-        raise ToolError(f"{tool.name} is not installed, or not on PATH", hint=f"Install it: `{tool.install}`.")
+        raise ToolNotReady(f"{tool.name} is not installed, or not on PATH", hint=f"Install it: `{tool.install}`.")
     return found
 
 

@@ -12,7 +12,7 @@ from ccw_magics.backends.tool_commands import ToolFacts
 from ccw_magics.backends.tool_guard import NOT_STARTED
 from ccw_magics.backends.tool_secrets import line
 from ccw_magics.config.credentials import Secret
-from ccw_magics.errors import ToolError
+from ccw_magics.errors import ToolError, ToolNotReady
 
 GEMINI_UNTRUSTED: Final = 55
 """Exit code of gemini's `FatalUntrustedWorkspaceError`."""
@@ -22,6 +22,7 @@ GEMINI_NO_LOGIN: Final = 41
 
 _OPTIONS: Final = re.compile(
     r"unexpected argument|unrecognized subcommand|invalid value '.*' for '--|Unknown arguments?:|Invalid values:"
+    r"|(?i:unknown|unrecognized|invalid|no such) (?i:option)"
     r"|-h, --help +Show help +\[boolean\]\s*\Z"  # the end of the help, whose beginning says what was not understood
 )
 _NO_LOGIN: Final = re.compile(
@@ -42,7 +43,7 @@ def refuses_options(stderr: str) -> bool:
     return bool(_OPTIONS.search(stderr))
 
 
-def too_old(tool: ToolFacts, found: str) -> ToolError:
+def too_old(tool: ToolFacts, found: str) -> ToolNotReady:
     """It lacks what is used here.
 
     Args:
@@ -51,7 +52,7 @@ def too_old(tool: ToolFacts, found: str) -> ToolError:
     """
     needed = ".".join(map(str, tool.version))
     told = f"{tool.name} {found}" if found else f"this {tool.name}"
-    return ToolError(
+    return ToolNotReady(
         f"{told} does not know an option that is needed; {needed} does", hint=f"Update it: `{tool.install}`."
     )
 
@@ -79,17 +80,17 @@ def failed(
     """
     words = f"{told}\n{stderr}"
     if _NO_NODE.search(words):
-        return ToolError(f"{tool.name} needs Node.js, which is not on PATH", hint="Install Node.js 20 or later.")
+        return ToolNotReady(f"{tool.name} needs Node.js, which is not on PATH", hint="Install Node.js 20 or later.")
     if _OLD_NODE.search(stderr):
-        return ToolError(f"the Node.js on PATH is too old for {tool.name}", hint="Install Node.js 20 or later.")
+        return ToolNotReady(f"the Node.js on PATH is too old for {tool.name}", hint="Install Node.js 20 or later.")
     if tool.name == "gemini" and status == GEMINI_UNTRUSTED:
-        return ToolError(
+        return ToolNotReady(
             f"gemini does not work in {task.directory}: it does not trust the folder",
             hint="Run `gemini` there once and trust it, if you do: its settings in `.gemini` then count too.",
         )
     reason = line(told or _last_line(stderr), secrets, longest_chars=300)
     if _NO_LOGIN.search(words) or (tool.name == "gemini" and status == GEMINI_NO_LOGIN):
-        return ToolError(f"{tool.name} is not logged in: {reason}", hint=f"Log in: {tool.login}.")
+        return ToolNotReady(f"{tool.name} is not logged in: {reason}", hint=f"Log in: {tool.login}.")
     end = _end(status)
     return ToolError(f"{tool.name} {end}: {reason}" if reason else f"{tool.name} {end}", hint=_hint(tool, status))
 

@@ -7,14 +7,19 @@ Kinds of events that are not known are passed over: each release adds some. Form
 from __future__ import annotations
 
 import json
+import math
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
 from ccw_magics.backends.base import Note, Text, Tool, Usage
 
 THOUGHT_CHARS: Final = 400
 """So many characters of thinking make a note: a sign that the agent lives."""
+PATIENCE_S: Final = 30.0
+"""Seconds of reconnecting after which codex, which never gives up, gets a word of what may be wrong."""
+_NO_SERVICE: Final = "codex cannot reach its service: check the network, or log in with `codex login`"
 
 _TELLING = ("command", "file_path", "absolute_path", "path", "pattern", "query", "url", "prompt", "description")
 _SHELLS = ("/bin/bash -lc ", "bash -lc ", "/bin/sh -c ", "/bin/zsh -lc ")
@@ -75,10 +80,21 @@ class Reader(ABC):
 
 
 class CodexReader(Reader):
-    """`codex exec --json`: whole messages, not pieces of them."""
+    """`codex exec --json`: whole messages, not pieces of them.
+
+    Args:
+        clock: Seconds, of any beginning.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        super().__init__()
+        self._clock = clock
+        self._advice_due_s: float | None = None  # None unless it reconnects; infinite once it was given
 
     def _events(self, kind: str, event: Json) -> Iterator[Text | Note]:
         item = _dict(event.get("item"))
+        if kind == "turn.completed" or (kind.startswith("item.") and item.get("type") != "error"):
+            self._advice_due_s = None
         if kind == "item.completed" and item.get("type") == "agent_message":
             self._is_new_paragraph = True
             yield from self._text(item.get("text"))
@@ -90,7 +106,7 @@ class CodexReader(Reader):
             self.failure = _message(event.get("error"))
         elif kind == "error":
             self.failure = _message(event)  # until the turn is completed: it tries again
-            yield Note(self.failure)
+            yield from self._trouble(self.failure)
 
     def _item(self, item: Json, *, has_ended: bool) -> Iterator[Note]:
         kind = item.get("type")
@@ -106,7 +122,19 @@ class CodexReader(Reader):
         elif kind == "mcp_tool_call" and not has_ended:
             yield from self._did("uses", item.get("server"), item.get("tool"))
         elif kind == "error" and has_ended:
-            yield Note(_message(item))
+            yield from self._trouble(_message(item))
+
+    def _trouble(self, message: str) -> Iterator[Note]:
+        """The message, and once it has said for long that it reconnects, what may be wrong."""
+        yield Note(message)
+        if not message.startswith("Reconnecting"):
+            return
+        now_s = self._clock()
+        if self._advice_due_s is None:
+            self._advice_due_s = now_s + PATIENCE_S
+        elif now_s >= self._advice_due_s:
+            self._advice_due_s = math.inf
+            yield Note(_NO_SERVICE)
 
 
 class GeminiReader(Reader):

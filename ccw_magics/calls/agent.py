@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, cast, get_args
 
@@ -26,6 +27,32 @@ TIMEOUT_S: Final = 3600.0
 LISTED_MAX: Final = 200
 """Paths that are listed for one reference; who wants more looks for himself."""
 _PREAMBLE: Final = "The references in the question stand for these files, relative to the working directory:"
+
+
+@dataclass(frozen=True)
+class Listing:
+    """What one reference stands for, as the agent is told.
+
+    Attributes:
+        reference: With its `@`.
+        files: How many there are, listed or not.
+        text: Its part of the list; the first one's has the words before the list.
+    """
+
+    reference: str
+    files: int
+    text: str
+
+
+@dataclass(frozen=True)
+class PreparedAgent(Prepared):
+    """One call to an agent.
+
+    Attributes:
+        listings: What its references stand for; their texts together are the call's `tail`.
+    """
+
+    listings: tuple[Listing, ...] = ()
 
 
 def agent_route(request: Request) -> Route:
@@ -61,7 +88,7 @@ def require_mode(request: Request) -> None:
         )
 
 
-def prepare_agent(chosen: Route, request: Request, root: Path, secrets: tuple[Secret, ...]) -> Prepared:
+def prepare_agent(chosen: Route, request: Request, root: Path, secrets: tuple[Secret, ...]) -> PreparedAgent:
     """The call to an agent: the prompt as typed, and before it what its references stand for.
 
     The files' text stays away: an agent looks into them where it needs to, and gemini and qwen would follow every `@`
@@ -84,22 +111,27 @@ def prepare_agent(chosen: Route, request: Request, root: Path, secrets: tuple[Se
         cwd=start_of(root, request.cwd),
         include_dirs=(*include_dirs, directory),
     )
+    listings = tuple(_listings(found.matches, root, directory))
     call = ModelCall(
         provider_type=chosen.provider.type,
         model=chosen.endpoint.model,
         prompt=sendable(request.text),
-        tail=_listed(found.matches, root, directory),
+        tail="".join(listing.text for listing in listings),
         timeout_s=TIMEOUT_S,
         agent=AgentTask(request.mode, directory, include_dirs, secrets),
     )
     remarks = tuple(f"{reference} matches no file; it is sent as text only" for reference in found.unmatched)
-    return Prepared(chosen, chosen.provider.id, call, (NO_KEY,), agents(), None, remarks=remarks)
+    return PreparedAgent(
+        chosen, chosen.provider.id, call, (NO_KEY,), agents(), None, remarks=remarks, listings=listings
+    )
 
 
-def _listed(matches: Mapping[str, Match], root: Path, directory: Path) -> str:
-    """What the references stand for, as text; empty where there is none."""
-    lines = [line for reference, match in matches.items() for line in _lines(reference, match.paths, root, directory)]
-    return "\n".join([_PREAMBLE, *lines]) if lines else ""
+def _listings(matches: Mapping[str, Match], root: Path, directory: Path) -> Iterator[Listing]:
+    before = _PREAMBLE
+    for reference, match in matches.items():
+        text = "\n".join([before, *_lines(reference, match.paths, root, directory)])
+        yield Listing(reference, len(match.paths), text)
+        before = ""
 
 
 def _lines(reference: str, paths: tuple[str, ...], root: Path, directory: Path) -> Iterator[str]:

@@ -84,5 +84,5 @@ def directory_of(path: Path) -> Path:
         PatternError: It is none.
     """
     if not path.is_dir():
-        raise PatternError(f"no such directory: {path}", hint="--cd and --include-dirs take directories.")
+        raise PatternError(f"no such directory: {path.absolute()}", hint="--cd and --include-dirs take directories.")
     return path.resolve()

@@ -10,6 +10,7 @@ from datetime import datetime
 from ccw_magics.backends import command
 from ccw_magics.backends.base import joined
 from ccw_magics.calls import tokens
+from ccw_magics.calls.agent import PreparedAgent
 from ccw_magics.calls.budget import over_tokens, what_to_leave_out
 from ccw_magics.calls.chat import Talk
 from ccw_magics.calls.estimate import CACHED_MIN_TOKENS, Estimate, answer_tokens, estimate, sample_usd
@@ -26,7 +27,7 @@ class Part:
 
     Attributes:
         name: A reference, `prompt`, `system prompt`, `conversation NAME`, `answer`, or `total`.
-        files: How many files it brings.
+        files: How many files it brings, or, for an agent, stands for.
         size_bytes: Of its text as sent.
         tokens: Of it, about; None where nothing can count them.
         cold_usd: What it costs where nothing is cached; None where unknown.
@@ -50,7 +51,7 @@ class Plan:
     Attributes:
         endpoint: The endpoint's id.
         model: As the provider names it.
-        parts: What would go, the expected answer, and the total last.
+        parts: What would go, the expected answer except an agent's, and the total last.
         window_tokens: The model's context window; None where unknown.
         replayed_at: When the answer was recorded that would be given instead, at no cost; None where there is none.
         remarks: What the user should know before sending: references that match nothing, files left out, no room.
@@ -100,10 +101,11 @@ async def plan(prepared: Prepared, request: Request, allowance: Allowance) -> Pl
     advice = await _advice(prepared, guess, window)
     refusal = await allowance.refusal(backend, call, expected)
     refused = [f"this would be refused: {refusal}"] if refusal and prepared.recorded is None else []
+    has_answer = call.agent is None  # an agent's is as long as it likes
     return Plan(
         endpoint=prepared.route.endpoint.id,
         model=call.model,
-        parts=tuple(_parts([*_pieces(prepared)], guess, usd, window)),
+        parts=tuple(_parts([*_pieces(prepared)], guess, usd, window, has_answer=has_answer)),
         window_tokens=window,
         replayed_at=None if prepared.recorded is None else prepared.recorded.at,
         remarks=(*_remarks(prepared), *advice, *_why_not_cached(prepared, guess), *refused),
@@ -124,6 +126,8 @@ def _pieces(prepared: Prepared) -> Iterator[_Piece]:
             yield _news(prepared, talk)
     elif prepared.pack is not None and prepared.pack.files:
         yield from _references(prepared)
+    elif isinstance(prepared, PreparedAgent):
+        yield from (_Piece(_named(told.reference), _size(told.text), told.files) for told in prepared.listings)
     context = call.tail if call.turns else "".join((*call.blocks, call.tail))
     yield _Piece("prompt", _size(joined(context, call.prompt)) - _size(context))
 
@@ -164,7 +168,9 @@ async def _free_usd(prepared: Prepared) -> float | None:
     return 0.0 if await sample_usd(prepared.backend, prepared.call) == 0 else None
 
 
-def _parts(pieces: list[_Piece], guess: Estimate | None, usd: _Usd, window: int | None) -> Iterator[Part]:
+def _parts(
+    pieces: list[_Piece], guess: Estimate | None, usd: _Usd, window: int | None, *, has_answer: bool
+) -> Iterator[Part]:
     whole_bytes = sum(piece.size_bytes for piece in pieces)
     prefix_bytes = sum(piece.size_bytes for piece in pieces if piece.is_prefix)
     counted = None if guess is None else guess.input_tokens
@@ -174,7 +180,8 @@ def _parts(pieces: list[_Piece], guess: Estimate | None, usd: _Usd, window: int 
         cold, cached = _part_usd(piece, share, prefix_bytes / max(1, whole_bytes), usd)
         yield Part(piece.name, piece.files, piece.size_bytes, number, cold, cached, _share(number, window))
     answer = None if guess is None else guess.output_tokens
-    yield Part("answer, about", 0, 0, answer, usd.answer, usd.answer, _share(answer, window))
+    if has_answer:
+        yield Part("answer, about", 0, 0, answer, usd.answer, usd.answer, _share(answer, window))
     total = None if counted is None or answer is None else counted + answer
     files = sum(piece.files for piece in pieces)
     yield Part("total", files, whole_bytes, total, usd.cold, usd.cached, _share(total, window))
@@ -193,8 +200,11 @@ def _remarks(prepared: Prepared) -> Iterator[str]:
     pack = prepared.pack
     yield from prepared.remarks
     if prepared.call.agent is not None:
-        line = shlex.join(command(prepared.call))
-        yield f"would run, in {prepared.call.agent.directory}, with the prompt on its standard input: {line}"
+        words = command(prepared.call)
+        yield f"{words[0]}, {prepared.call.agent.mode}, in {prepared.call.agent.directory}"
+        # Codex's `--config=projects=…` alone fills lines.
+        lines = " \\\n  ".join(map(shlex.quote, words))
+        yield f"would run, with the prompt on its standard input:\n  {lines}"
     if pack is not None:
         yield from (f"{reference} matches no file; it would be sent as text only" for reference in pack.unmatched)
         yield from (f"left out: {item.path} ({item.reason})" for item in pack.skipped)

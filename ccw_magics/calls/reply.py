@@ -11,7 +11,7 @@ from typing import Any, ClassVar, Self
 
 from ccw_magics.backends.base import Usage
 from ccw_magics.context.pack import PackHandle
-from ccw_magics.errors import CcwError
+from ccw_magics.errors import CallInterrupted, CcwError
 from ccw_magics.journal import readable_usd
 
 
@@ -130,7 +130,8 @@ class Reply:
         if self.cached_files:
             parts.append(f"{len(self.cached_files)} file{'s' if len(self.cached_files) != 1 else ''}")
         if not self.success:
-            parts.append("incomplete" if self.output else "failed")
+            is_interrupted = isinstance(self.failure, CallInterrupted)
+            parts.append("interrupted" if is_interrupted else "incomplete" if self.output else "failed")
         return " · ".join(part for part in parts if part)
 
     def remarks(self) -> list[str]:

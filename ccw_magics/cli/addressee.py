@@ -63,11 +63,10 @@ def addressee(door: Door, context: click.Context, options: Mapping[str, Any]) ->
         return _agent(context, options)
     named = {name for name in (options["endpoint_id"], options["model"]) if name}
     if tool != MODELS:
+        _require_endpoint(door, tool)
         named.add(tool)
     if len(named) > 1:
         raise click.UsageError(f"two endpoints are named: {' and '.join(sorted(named))}")
-    if tool != MODELS:
-        _require_endpoint(door, tool)
     if options["mode"] != "analysis":
         raise click.UsageError(
             f"--mode {options['mode']}: an endpoint can only answer; "

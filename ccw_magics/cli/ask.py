@@ -157,7 +157,9 @@ def _request(context: click.Context, door: Door, options: dict[str, Any]) -> Req
     schema = _schema(door, options)
     endpoint_id, tool, model = addressee(door, context, options)
     cwd = _directory(options["cd"])
+    include_dirs = tuple(_included(directory, cwd) for directory in options["include_dirs"])
     chat = _chat(door, options["chat"], endpoint_id)
+    _require_question(door, options, endpoint_id)
     asked = question(door, options["prompt"], options["file"])
     return Request(
         prompt=asked.prompt,
@@ -167,7 +169,7 @@ def _request(context: click.Context, door: Door, options: dict[str, Any]) -> Req
         mode=options["mode"],
         model=model,
         cwd=cwd,
-        include_dirs=options["include_dirs"],
+        include_dirs=include_dirs,
         enable_cache=False if options["no_cache"] else None,
         repack=options["repack"],
         system=options["system"],
@@ -179,6 +181,13 @@ def _request(context: click.Context, door: Door, options: dict[str, Any]) -> Req
         schema=schema,
         params={name: options[name] for name in ("temperature", "max_tokens") if options[name] is not None},
     )
+
+
+def _require_question(door: Door, options: dict[str, Any], endpoint_id: str | None) -> None:
+    """Tell who types a question without `-p` that it was taken for an endpoint."""
+    is_asked = options["prompt"] is not None or options["file"] is not None
+    if not is_asked and len((endpoint_id or "").split()) > 1 and endpoint_id not in _endpoint_ids(door):
+        raise click.UsageError(f"{endpoint_id!r} stands where an endpoint is named: a question stands behind -p")
 
 
 def _chat(door: Door, name: str | None, endpoint_id: str | None) -> str | None:
@@ -216,6 +225,12 @@ def _directory(path: Path | None) -> Path | None:
     if not directory.is_dir():
         raise click.UsageError(f"--cd: no such directory: {path}")
     return directory.resolve()
+
+
+def _included(directory: Path, start: Path | None) -> Path:
+    """A further directory: from where `--cd` leads, as in CCW; from here, where nothing is there."""
+    from_start = directory if start is None else start / directory
+    return from_start if from_start.is_dir() else directory
 
 
 def _name(out: str | None) -> str | None:

@@ -26,6 +26,7 @@ user_option: Final[Callable[[Any], Any]] = click.option(
 )
 _KERNELS_MARK: Final = "JPY_PARENT_PID"
 """What jupyter_client sets for a kernel, which what it starts inherits."""
+own_option: Final[Callable[[Any], Any]] = click.option("--user", is_flag=True, help="Those of your own config alone.")
 NotFoundT = TypeVar("NotFoundT", EndpointNotFound, ProviderNotFound)
 
 yes_option: Final[Callable[[Any], Any]] = click.option("--yes", is_flag=True, help="Do it without asking.")

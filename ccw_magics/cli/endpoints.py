@@ -15,6 +15,7 @@ from ccw_magics.cli.editing import (
     only_users,
     origin_of,
     other_file_named,
+    own_option,
     store_of,
     user_option,
     with_options,
@@ -67,7 +68,7 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 
 
 @click.command()
-@user_option
+@own_option
 @click.pass_obj
 def endpoints(door: Door, *, user: bool) -> stats.Table:
     """List the endpoints."""

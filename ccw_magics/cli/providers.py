@@ -16,6 +16,7 @@ from ccw_magics.cli.editing import (
     given,
     only_users,
     origin_of,
+    own_option,
     own_provider,
     provider_not_here,
     secret,
@@ -116,7 +117,7 @@ _OPTIONS: Final[tuple[Callable[[Any], Any], ...]] = (
 
 
 @click.command()
-@user_option
+@own_option
 @click.pass_obj
 def providers(door: Door, *, user: bool) -> stats.Table:
     """List the providers; keys are masked."""

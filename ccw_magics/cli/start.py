@@ -55,7 +55,9 @@ def trust(door: Door) -> str:
     """Accept this project's config as it is now; says where it sends keys, and where it keeps its cache."""
     store = door.workspace.config
     risks = store.trust()
-    accepted = "\n".join(f"  {risk}" for risk in risks) or "  nothing that needed it"
+    if not risks:
+        return f"nothing in {store.path} needs your trust"
+    accepted = "\n".join(f"  {risk}" for risk in risks)
     return f"trusted {store.path}:\n{accepted}"
 
 

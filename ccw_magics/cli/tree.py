@@ -17,7 +17,7 @@ COMPLETE_VARIABLE: Final = "_CCW_COMPLETE"
 """What a shell's script sets when it asks for completions; click makes the name of the program's."""
 _HERE: Final = "ccw_magics.cli"
 _VERBS: Final = {
-    "cli": Verb(f"{_HERE}.ask:ask", "Ask an endpoint"),
+    "cli": Verb(f"{_HERE}.ask:ask", "Ask an endpoint, or a command-line agent"),
     "chat": Verb(f"{_HERE}.chats:chat", "List the conversations; `chat NAME` shows one"),
     "status": Verb(f"{_HERE}.start:status", "Show where things stand: project, config, endpoints, cache"),
     "init": Verb(f"{_HERE}.start:init", "Write an example config to edit"),

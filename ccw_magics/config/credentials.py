@@ -220,7 +220,7 @@ def _from_environment(name: str, what: str) -> str:
         return text
     raise SecretMissing(
         f"API key not configured for {what}: the environment variable {name or '${}'} is not set",
-        hint=f"Run `export {name}=…` before you start Jupyter, or in a cell: "
+        hint=f"Run `export {name}=…` before you start Jupyter or ccw; in a cell: "
         f'import os, getpass; os.environ["{name}"] = getpass.getpass()',
     )
 

@@ -14,6 +14,9 @@ NamedT = TypeVar("NamedT", Provider, Endpoint)
 
 def endpoint_not_found(endpoint_id: str, config: Config) -> EndpointNotFound:
     """Return the error for an id that no endpoint has, with the ids that exist and the nearest."""
+    if endpoint_id == LOCAL_ID:
+        hint = "It needs no entry. `endpoint add ID --provider local` makes one of your own of the same model."
+        return EndpointNotFound(f"endpoint {LOCAL_ID} is built in, and cannot be changed", hint=hint)
     known = [endpoint.id for endpoint in config.endpoints]
     message, hint = _not_found("endpoint", endpoint_id, dict.fromkeys([*known, LOCAL_ID]))
     return EndpointNotFound(message, hint=hint)

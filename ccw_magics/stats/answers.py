@@ -21,7 +21,7 @@ def answers(data: Sequence[Any]) -> Table:
     records = [_record(answer) for answer in data]
     columns = tuple(dict.fromkeys(name for record in records for name in record))
     rows = [tuple(record.get(name) for name in columns) for record in records]
-    return Table(columns, rows, empty="an empty list")
+    return Table(columns, rows, empty="an empty list", is_data=True)
 
 
 def answers_frame(data: Sequence[Any]) -> pd.DataFrame:

@@ -22,6 +22,7 @@ _PLAN: Final = {
     "window_share": "float64",
 }
 PLAN_COLUMNS: Final = tuple(_PLAN)
+_SENT_COLUMNS: Final = PLAN_COLUMNS[:3]
 _CHATS: Final = {
     "name": "str",
     "turns": "int64",
@@ -37,10 +38,15 @@ def plan(wanted: Plan) -> Table:
 
     Columns: part, files, size_bytes (as sent), tokens (about), cold_usd (US dollars where nothing is cached),
     cached_usd (where the prefix that stays the same is read from the provider's cache), window_share (of the model's
-    context window). What is not known is missing.
+    context window). What is not known is missing. Of an agent, of which nobody knows how it reads and bills, there are
+    only part, files and size_bytes, and no answer.
     """
     rows = [tuple(vars(part).values()) for part in wanted.parts]
-    return Table(PLAN_COLUMNS, rows, dtypes=_PLAN, brief=PLAN_COLUMNS)
+    width = len(_SENT_COLUMNS)
+    is_known = any(cell is not None for row in rows for cell in row[width:])
+    columns = PLAN_COLUMNS if is_known else _SENT_COLUMNS
+    dtypes = {name: _PLAN[name] for name in columns}
+    return Table(columns, [row[: len(columns)] for row in rows], dtypes=dtypes, brief=columns)
 
 
 def plan_frame(wanted: Plan) -> pd.DataFrame:

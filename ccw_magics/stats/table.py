@@ -58,7 +58,8 @@ class Table:
         rows: One tuple of cells a row, in the columns' order; None for what is not known.
         empty: What to say where there are no rows.
         dtypes: pandas' types of columns whose cells alone do not tell them.
-        brief: The columns that a terminal has room for, shown as a person reads them; none for all, as they are.
+        brief: The columns that a text shows; none for all.
+        is_data: Whether the cells are the user's own data, which a text shows as they are.
     """
 
     columns: tuple[str, ...]
@@ -66,6 +67,7 @@ class Table:
     empty: str = "nothing here yet"
     dtypes: Mapping[str, str] = field(default_factory=dict)
     brief: tuple[str, ...] = ()
+    is_data: bool = False
 
     def frame(self) -> pd.DataFrame:
         """The table as a DataFrame, one row for each row."""
@@ -77,16 +79,32 @@ class Table:
         """The table in columns of plain text."""
         if not self.rows:
             return self.empty
-        if self.brief:
-            places = [self.columns.index(name) for name in self.brief]
-            cells = [tuple(shown(self.columns[place], row[place]) for place in places) for row in self.rows]
-        else:
-            cells = [tuple("" if cell is None else str(cell) for cell in row) for row in self.rows]
-        lines = [self.brief or self.columns, *cells]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(lines[0]))]
+        lines = self.lines()
+        widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
         return "\n".join(
             "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
         )
+
+    def lines(self) -> list[tuple[str, ...]]:
+        """The columns' names, then each row's cells, as a person reads them."""
+        names = self.brief or self.columns
+        places = [self.columns.index(name) for name in names]
+        return [names, *(tuple(self._cell(place, row[place]) for place in places) for row in self.rows)]
+
+    def _cell(self, place: int, cell: object) -> str:
+        if self.is_data:
+            return "" if cell is None else str(cell)
+        name = self.columns[place]
+        return shown(name, cell) if name in _FORMATS else _word(cell)
+
+
+def _word(cell: object) -> str:
+    """A cell of no special column, in a text: yes or no, and no `.0` behind a whole number."""
+    if isinstance(cell, bool):
+        return "yes" if cell else "no"
+    if isinstance(cell, float) and cell.is_integer():
+        return f"{cell:.0f}"
+    return "" if cell is None else str(cell)
 
 
 def shown(column: str, cell: Any) -> str:

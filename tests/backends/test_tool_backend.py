@@ -20,7 +20,7 @@ import pytest
 from ccw_magics.backends import tool_backend, tool_guard, tool_process
 from ccw_magics.backends.base import AgentTask, Done, Event, ModelCall, Note, Sent, Text, Usage
 from ccw_magics.backends.tool_backend import ToolBackend
-from ccw_magics.errors import ToolError
+from ccw_magics.errors import ToolError, ToolNotReady
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="stand-ins are scripts with a first line #!")
 KEY = "canary-5d0f6a83c1e94b27"
@@ -93,6 +93,10 @@ def test_what_is_not_known_is_passed_over(stand_in: StandIn) -> None:
     assert text_of(ask(stand_in(body + SAYS_HELLO))) == "Hello."
 
 
+def _refusing(words: str) -> str:
+    return f"sys.stderr.write({words!r} + chr(10)); sys.exit(2)"
+
+
 FAILURES = {
     "status": ("sys.stderr.write('first\\nlast words\\n'); sys.exit(3)", "codex failed with exit status 3: last words"),
     "signal": ("os.kill(os.getpid(), 9)", "codex was ended by SIGKILL"),
@@ -105,6 +109,12 @@ FAILURES = {
     "no node": ("sys.stderr.write(\"/usr/bin/env: 'node': No such file or directory\\n\"); sys.exit(127)", "codex needs Node.js"),
     "too old": ("print('codex-cli 0.20.0') if '--version' in sys.argv else (sys.stderr.write(\"error: unexpected argument '--ignore-rules' found\\n\"), sys.exit(2))", "codex 0.20.0 does not know an option that is needed; 0.169.0 does"),
     "too old and silent": ("'--version' in sys.argv or sys.stderr.write('Unknown argument: policy\\n'); sys.exit(1)", "this codex does not know an option"),
+    "too old, newer clap": (_refusing("error: unexpected argument '--json' found"), "this codex does not know an option"),
+    "too old, older clap": (_refusing("error: unknown option --json"), "this codex does not know an option"),
+    "too old, lower case": (_refusing("unknown option"), "this codex does not know an option"),
+    "too old, upper case": (_refusing("Unknown option: --admin-policy"), "this codex does not know an option"),
+    "too old, getopt": (_refusing("codex: unrecognized option '--json'"), "this codex does not know an option"),
+    "no option of its own": (_refusing("Invalid argument (os error 22)"), "codex failed with exit status 2: Invalid argument"),
     "key": (f"sys.stderr.write('bad key {KEY} or sk-abcdefghijklmnopqrs\\n'); sys.exit(1)", "bad key can…b27 or sk-…qrs"),
 }  # fmt: skip
 
@@ -117,6 +127,17 @@ def test_failures(body: str, message: str, stand_in: StandIn, monkeypatch: pytes
     assert message in caught.value.message
     assert caught.value.hint
     assert KEY not in str(caught.value)
+
+
+NOT_READY = [name for name in FAILURES if name.startswith(("login", "too old", "node", "no node"))]
+
+
+@pytest.mark.parametrize("name", FAILURES)
+def test_which_failures_are_of_the_set_up(name: str, stand_in: StandIn) -> None:
+    with pytest.raises(ToolError) as caught:
+        ask(stand_in(FAILURES[name][0]))
+    assert isinstance(caught.value, ToolNotReady) == (name in NOT_READY)
+    assert ("npm install -g @openai/codex@latest" in str(caught.value)) == name.startswith("too old")
 
 
 @pytest.mark.parametrize(("status", "words"), [(55, "does not trust the folder"), (41, "gemini is not logged in")])
@@ -139,7 +160,7 @@ def test_what_was_used_is_told_before_the_failure(stand_in: StandIn) -> None:
 def test_not_installed(stand_in: StandIn, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     call = stand_in("pass")
     monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(ToolError, match="not installed"):
+    with pytest.raises(ToolNotReady, match="not installed"):
         ask(call)
 
 
@@ -252,6 +273,7 @@ async def started(stream: AsyncGenerator[Event, None]) -> None:
 @pytest.mark.parametrize("floods", [False, True], ids=["silent", "flooding"])
 def test_closing_ends_the_whole_family(stand_in: StandIn, tmp_path: Path, *, floods: bool) -> None:
     after = "while True: print('x' * 100_000)" if floods else "time.sleep(60)"
+    gc.collect()  # what other tests left
     before = descriptors()
 
     async def interrupted() -> int:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ccw_magics.backends.base import Note, Text, Tool, Usage
-from ccw_magics.backends.tool_events import READERS, Reader
+from ccw_magics.backends.tool_events import PATIENCE_S, READERS, CodexReader, Reader
 from ccw_magics.backends.tool_secrets import environment_secrets, line
 from ccw_magics.config.credentials import Secret
 
@@ -82,6 +82,32 @@ def test_codex_that_got_through_after_all() -> None:
         reader, [b'{"type":"error","message":"Reconnecting"}', b'{"type":"turn.completed","usage":{"input_tokens":1}}']
     )
     assert (reader.failure, reader.is_complete) == ("", True)
+
+
+AGAIN = b'{"type":"error","message":"Reconnecting... waiting for network"}'
+OTHER = b'{"type":"item.completed","item":{"type":"error","message":"Falling back to HTTPS"}}'
+WORK = b'{"type":"item.started","item":{"type":"command_execution","command":"ls"}}'
+
+
+@pytest.mark.parametrize(
+    ("told", "advised_at_s"),
+    [
+        pytest.param({0: AGAIN, PATIENCE_S - 1: AGAIN}, [], id="not for long"),
+        pytest.param({0: AGAIN, 9: AGAIN, PATIENCE_S: AGAIN, 50: AGAIN, 90: AGAIN}, [PATIENCE_S], id="for ever"),
+        pytest.param({0: AGAIN, 10: OTHER, 40: AGAIN}, [40], id="with other trouble"),
+        pytest.param({0: AGAIN, 10: WORK, 40: AGAIN, 60: AGAIN}, [], id="it got through between"),
+        pytest.param({0: AGAIN, 40: AGAIN, 41: WORK, 50: AGAIN, 90: AGAIN}, [40, 90], id="twice"),
+        pytest.param({0: OTHER, 40: OTHER}, [], id="other trouble"),
+    ],
+)
+def test_codex_that_reconnects_for_ever(told: dict[float, bytes], advised_at_s: list[float]) -> None:
+    now_s = 0.0
+    reader = CodexReader(clock=lambda: now_s)
+    advised = []
+    for now_s, event in told.items():
+        if any("`codex login`" in note for note in read(reader, [event])[1]):
+            advised.append(now_s)
+    assert advised == advised_at_s
 
 
 @pytest.mark.parametrize("tool", ["gemini", "qwen"])

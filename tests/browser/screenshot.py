@@ -154,6 +154,7 @@ def _take_terminal(folder: Path) -> None:
         page.evaluate("window.jupyterapp.commands.execute('terminal:create-new')")
         terminal = page.locator(".xterm-screen")
         terminal.click()
+        _type(page, "git init -q && git add docs && echo '# New' >> docs/data.md")
         _type(page, f"export PS1='$ ' PATH={Path(sys.executable).parent}:$PATH")
         for name, command in COMMANDS.items():
             _type(page, "clear")

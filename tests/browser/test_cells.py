@@ -41,6 +41,6 @@ def test_interrupt_from_the_toolbar_leaves_a_usable_kernel(open_notebook: OpenNo
     notebook.interrupt()
     notebook.wait_prompt(1)
     assert "KeyboardInterrupt" in output.inner_text()
-    assert "incomplete" in output.inner_text()
+    assert "interrupted" in output.inner_text()
     assert notebook.finish(2).inner_text().strip() == "42"
     assert notebook.problems == []

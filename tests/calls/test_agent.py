@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -11,9 +12,9 @@ from typing import Any
 
 import pytest
 
-from ccw_magics import Workspace
+from ccw_magics import Workspace, stats
 from ccw_magics.calls.agent import LISTED_MAX
-from ccw_magics.errors import CcwError, PatternError, ToolError
+from ccw_magics.errors import CcwError, PatternError, ToolNotReady
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="the stand-in is a script with a first line #!")
 STAND_IN = f"""#!{sys.executable}
@@ -133,7 +134,7 @@ def test_material_is_not_searched(shop: Path, codex: Codex) -> None:
         pytest.param({"mode": "write"}, CcwError, "--mode write needs an agent", id="write without an agent"),
         pytest.param({"mode": "fly", "tool": "codex"}, CcwError, "no such mode: fly", id="no such mode"),
         pytest.param({"tool": "clippy"}, CcwError, "no such agent: clippy", id="no such agent"),
-        pytest.param({"tool": "qwen"}, ToolError, "qwen is not installed", id="not installed"),
+        pytest.param({"tool": "qwen"}, ToolNotReady, "qwen is not installed", id="not installed"),
         pytest.param({"tool": "codex", "cwd": "nowhere"}, PatternError, "no such directory", id="no such directory"),
     ],
 )
@@ -164,10 +165,44 @@ def test_a_budget_does_not_count_it_and_says_so(shop: Path, codex: Codex) -> Non
 def test_a_dry_run_shows_the_command(shop: Path, codex: Codex) -> None:
     plan = Workspace(shop).plan("@src/ Why?", tool="codex", mode="write")
     assert (plan.endpoint, plan.parts[-1].cold_usd) == ("codex", None)
-    (said,) = plan.remarks
-    assert said.startswith(f"would run, in {shop}, with the prompt on its standard input: codex exec --json")
-    assert "--sandbox=workspace-write" in said
+    who, line = plan.remarks
+    assert who == f"codex, write, in {shop}"
+    assert line.startswith("would run, with the prompt on its standard input:\n  codex \\\n  exec \\\n  --json \\\n")
+    assert "\n  --sandbox=workspace-write \\\n" in line
     assert not codex.was_run
+
+
+@pytest.mark.parametrize("mode", ["analysis", "write"])
+def test_the_command_of_a_dry_run_is_what_is_run(shop: Path, codex: Codex, mode: str) -> None:
+    workspace = Workspace(shop)
+    shown = workspace.plan("Why?", tool="codex", mode=mode).remarks[-1].partition("\n")[2]
+    workspace.run("Why?", tool="codex", mode=mode).raise_for_error()
+    assert shlex.split(shown.replace("\\\n", " ")) == ["codex", *codex.read["argv"]]
+
+
+@pytest.mark.parametrize(
+    ("prompt", "files"),
+    [
+        pytest.param("Why?", {}, id="no reference"),
+        pytest.param("@src/ Why?", {"@src/": 2}, id="one"),
+        pytest.param("@src/ @docs/*.md @nobody.md Why?", {"@src/": 2, "@docs/*.md": 1}, id="three, one without files"),
+        pytest.param("@many/ Why?", {"@many/": LISTED_MAX + 5}, id="more than are listed"),
+        pytest.param("@odd/ Wh\ud800?", {"@odd/": 1}, id="a name of no encoding"),
+    ],
+)
+def test_the_parts_of_a_dry_run_are_what_is_sent(shop: Path, codex: Codex, prompt: str, files: dict[str, int]) -> None:
+    (shop / "many").mkdir()
+    for number in range(LISTED_MAX + 5):
+        (shop / "many" / f"{number}.txt").touch()
+    (shop / "odd").mkdir()
+    (shop / "odd" / os.fsdecode(b"a\xff.py")).touch()
+    plan = Workspace(shop).plan(prompt, tool="codex")
+    assert {part.name: part.files for part in plan.parts} == {**files, "prompt": 0, "total": sum(files.values())}
+    Workspace(shop).run(prompt, tool="codex").raise_for_error()
+    sizes = [part.size_bytes for part in plan.parts]
+    assert sizes[-1] == sum(sizes[:-1]) == len(codex.read["stdin"].encode())
+    assert [*stats.plan_frame(plan).columns] == ["part", "files", "size_bytes"]
+    assert stats.plan(plan).text().splitlines()[0].split() == ["part", "files", "size_bytes"]
 
 
 def test_no_provider_of_a_config_is_an_agent(shop: Path, codex: Codex) -> None:

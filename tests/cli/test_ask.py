@@ -207,6 +207,20 @@ def test_whom_a_line_asks(workspace: Workspace, line: str, asked: tuple[str | No
     assert (request.endpoint_id, request.tool, request.model, request.mode) == asked
 
 
+def test_further_folders_start_where_cd_leads_and_else_here(workspace: Workspace) -> None:
+    root = workspace.root
+    for path in ("src/auth", "src/shared", "beside"):
+        (root / path).mkdir(parents=True)
+    words = ("--cd", "src/auth", "--include-dirs", f"../shared,beside,{root / 'src'}")
+    request = AskingDoor().asked("-p", "Why?", *words)
+    assert [path.resolve() for path in request.include_dirs] == [root / "src/shared", root / "beside", root / "src"]
+
+
+def test_a_question_without_its_option_is_told_so(workspace: Workspace) -> None:
+    with pytest.raises(click.UsageError, match="'Why is that' stands where an endpoint is named: a question stands"):
+        AskingDoor().run("Why is that")
+
+
 UNFIT = (
     "--chat=c", "--replay", "--no-replay", "--schema=n:int", "--table", "--max-cost=1", "--no-cache", "--repack",
     "--system=s", "--temperature=1", "--max-tokens=9", "--retry-cut",
@@ -226,6 +240,11 @@ def test_all_that_an_agent_cannot_take_is_named_at_once(workspace: Workspace) ->
         AskingDoor().run("-p", "Why?", "--tool", "codex", "--system=", "--no-cache", "--max-cost", "1")
 
 
+def test_a_tool_that_is_nothing_is_told_so_before_all_else(workspace: Workspace) -> None:
+    with pytest.raises(EndpointNotFound, match="neither an agent nor an endpoint: nonesuch"):
+        AskingDoor().run("-p", "Why?", "wired", "--tool", "nonesuch")
+
+
 @pytest.mark.parametrize(
     ("line", "told"),
     [
@@ -234,7 +253,6 @@ def test_all_that_an_agent_cannot_take_is_named_at_once(workspace: Workspace) ->
         pytest.param("wired --mode auto", "--tool codex --mode auto", id="an endpoint with any leave"),
         pytest.param("--tool wired --mode write", "an endpoint can only answer", id="one as the tool"),
         pytest.param("--tool wired --model other", "two endpoints are named: other and wired", id="tool and model"),
-        pytest.param("wired --tool other", "two endpoints are named: other and wired", id="tool and argument"),
         pytest.param("--mode sometimes", "'sometimes' is not one of", id="no mode"),
         pytest.param("--model=", "an empty name", id="an empty model"),
         pytest.param("--tool=", "an empty name", id="an empty tool"),

@@ -166,6 +166,7 @@ REFUSED = {
     "too hot": ("add e --provider p --model m --temperature 3", 3, "temperature"),
     "no number": ("add e --provider p --model m --ttl-minutes long", 3, "ttlMinutes"),
     "edit none": ("edit nope --name N", 3, "endpoint not found: nope"),
+    "edit the embedded one": ("edit local --name N", 3, "endpoint local is built in, and cannot be changed"),
     "edit nothing": ("edit known", 2, "nothing says what to change"),
     "edit to no provider": ("edit known --provider ''", 3, "providerId"),
     "edit to another provider": ("edit known --provider nope", 3, "provider not found: nope"),

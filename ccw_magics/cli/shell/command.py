@@ -14,7 +14,8 @@ import click
 from ccw_magics.cli.door import AskOptions, no_widgets
 from ccw_magics.cli.shell import exits, signals, streams
 from ccw_magics.cli.shell.colours import alarming, dimmed
-from ccw_magics.cli.shell.terminal import TerminalDisplay, printable
+from ccw_magics.cli.shell.tables import left_out, narrowed
+from ccw_magics.cli.shell.terminal import TerminalDisplay, printable, width_of
 from ccw_magics.cli.tree import tree
 from ccw_magics.errors import CallInterrupted, CcwError, ConfigError, NotAgreed
 
@@ -74,15 +75,17 @@ class ShellDoor:
             executor.conversations.follow(request.chat)
         try:
             reply = executor.execute(request, view.add, view.tick)
-        except KeyboardInterrupt:
-            if executor.last_reply is not None:
-                self._finish(view, executor.last_reply, options)
-            raise
+        except KeyboardInterrupt as stopped:
+            if executor.last_reply is None:
+                raise
+            self._finish(view, executor.last_reply, options)
+            # As click says it, but that click also writes an empty line, to end one which is ended already.
+            raise click.Abort from stopped
         self._finish(view, reply, options)
         return reply.raise_for_error()
 
     def _finish(self, view: TerminalDisplay, reply: Reply, options: AskOptions) -> None:
-        shown = ""
+        shown, rest = "", list[str]()
         if options.as_json:
             from ccw_magics.cli.shell.documents import reply_document
 
@@ -91,8 +94,10 @@ class ShellDoor:
         elif options.table and reply.success:
             from ccw_magics.stats import answers
 
-            shown = answers(reply.data).text()
+            table, rest = _shown_table(answers(reply.data))
+            shown = table or ""
         view.finish(reply, shown)
+        _note(rest)
 
     def agrees(self, question: str, /) -> bool | None:
         """Ask at the terminal; None where standard input or error are none, a piped question included."""
@@ -112,8 +117,7 @@ class ShellDoor:
 
     def note(self, text: str) -> None:
         """A line beside a verb's result, on standard error."""
-        sys.stderr.write(f"{dimmed(printable(text), sys.stderr)}\n")
-        sys.stderr.flush()
+        _note([text])
 
 
 def main() -> NoReturn:
@@ -176,20 +180,34 @@ def _failed(door: ShellDoor, words: list[str], error: CcwError, code: int) -> in
 
 def _show(result: object) -> None:
     """Print what a verb returned; on a terminal, without what would steer it."""
-    text = result if isinstance(result, str) else _table_text(result)
+    text, rest = (result, []) if isinstance(result, str) else _shown_table(result)
     if text is None:
         return
     text = printable(text) if sys.stdout.isatty() else text
     sys.stdout.write(text if text.endswith("\n") else f"{text}\n")
     sys.stdout.flush()
+    _note(rest)
 
 
-def _table_text(result: object) -> str | None:
+def _shown_table(result: object) -> tuple[str | None, list[str]]:
+    """A table as text, on a terminal as wide as that, and what is to be said below it; None of what is no table."""
     if result is None or isinstance(result, int):
-        return None
+        return None, []
     from ccw_magics.stats import Table
 
-    return result.text() if isinstance(result, Table) else None
+    if not isinstance(result, Table):
+        return None, []
+    if not (sys.stdout.isatty() and result.rows):
+        return result.text(), []
+    columns = width_of(sys.stdout)
+    rows, names = narrowed(result.lines(), columns)
+    return "\n".join(rows), left_out(names, columns)
+
+
+def _note(lines: list[str]) -> None:
+    """Lines beside what stands on standard output, on standard error."""
+    sys.stderr.write("".join(f"{dimmed(printable(line), sys.stderr)}\n" for line in lines))
+    sys.stderr.flush()
 
 
 def _complain(error: CcwError) -> None:

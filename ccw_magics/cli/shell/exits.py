@@ -13,6 +13,7 @@ from ccw_magics.errors import (
     NotAgreed,
     PatternError,
     ProviderError,
+    ToolNotReady,
 )
 
 DONE: Final = 0
@@ -30,7 +31,7 @@ MEANINGS: Final = {
     DONE: "the whole answer is there, or the verb has done its work",
     FAILED: "it failed; with an answer, as much of it as came",
     MISUSED: "the line was not understood",
-    MISCONFIGURED: "the set-up is wrong: config, endpoint, key or trust",
+    MISCONFIGURED: "the set-up is wrong: config, endpoint, key, trust or agent",
     REFUSED: "refused unsent: too large, too dear, out of reach, or not agreed to",
     TRY_LATER: "the provider may answer the same line later",
     INTERRUPTED: "interrupted, by Ctrl-C; 143 by SIGTERM, 129 by SIGHUP",
@@ -44,7 +45,7 @@ _REFUSALS: Final = (BudgetExceeded, ContextTooLarge, NotAgreed, PatternError)
 
 def exit_code(error: CcwError) -> int:
     """The code for an error."""
-    if isinstance(error, ConfigError):
+    if isinstance(error, (ConfigError, ToolNotReady)):
         return MISCONFIGURED
     if isinstance(error, _REFUSALS):
         return REFUSED

@@ -48,7 +48,7 @@ def piped_text(note: Note) -> str:
         return ""
     text = _decoded(_read(sys.stdin.buffer, "standard input"), "standard input", note)
     if not text and not is_file:
-        note("standard input is empty")
+        note("standard input is empty; going on without it")
     return text
 
 

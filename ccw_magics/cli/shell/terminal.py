@@ -9,8 +9,9 @@ import sys
 import time
 import unicodedata
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, TextIO
 
+from ccw_magics.cli.shell import exits
 from ccw_magics.cli.shell.colours import dimmed
 from ccw_magics.errors import CallInterrupted
 
@@ -21,6 +22,8 @@ REPEAT_S: Final = 15.0
 """Seconds after which a note that differs only in its figures is written once more, where lines stay: in a file."""
 QUIET_S: Final = 1
 """Whole seconds of silence after which a terminal is told that there is one."""
+REMARK_S: Final = 4.0
+"""Seconds that a note which does not last, such as an agent's remark, stands before the waiting is told again."""
 WAITING: Final = "waiting for the answer…"
 _ELLIPSIS: Final = "…"
 _STEERS: Final = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
@@ -49,20 +52,20 @@ class TerminalDisplay:
         self._last = ""
         self._note = ""
         self._row = ""
-        self._quiet_since_s = clock()
+        self._noted_at_s = self._awaited_since_s = clock()
         self._written_at_s: dict[str, float] = {}
 
     def add(self, kind: str, text: str) -> None:
         """Write a piece of the answer (`stdout`) or a note (`stderr`)."""
         if kind == "stdout":
-            self._quiet_since_s = self._clock()
+            self._awaited_since_s = self._clock()
             if not self._holds:
                 self._write(text)
         elif not sys.stderr.isatty():
             self._write_line(text)
         elif self._has_room():
-            if text != self._note:
-                self._note, self._quiet_since_s = text, self._clock()
+            if text != self._note or not text.endswith(_ELLIPSIS):
+                self._note, self._noted_at_s = text, self._clock()
                 self._show_note(text)
             self.tick()
 
@@ -72,16 +75,25 @@ class TerminalDisplay:
         return bool(self._last or self._row)
 
     def tick(self) -> None:
-        """Say for how long nothing has come, on a terminal; in a note that ends in `…`, since that lasts."""
-        quiet_s = int(self._clock() - self._quiet_since_s)
-        if quiet_s < QUIET_S or not sys.stderr.isatty() or not self._has_room():
+        """Say on a terminal for how long a note has stood that ends in `…`, since that lasts.
+
+        Without such a note, or after another one has stood for a while: how long no answer has come.
+        """
+        if not sys.stderr.isatty() or not self._has_room():
             return
-        note = self._note or WAITING
-        if note.endswith(_ELLIPSIS):
+        note, now_s, since_s = self._note, self._clock(), self._noted_at_s
+        if not note.endswith(_ELLIPSIS):
+            if note and now_s - since_s < REMARK_S:
+                return
+            note, since_s = WAITING, self._awaited_since_s
+        quiet_s = int(now_s - since_s)
+        if quiet_s >= QUIET_S:
             self._show_note(f"{note} {quiet_s} s")
 
     def finish(self, reply: Reply, shown: str = "") -> None:
         """End the line; then remarks and footer on standard error, since they are not part of the answer.
+
+        There is no footer where nobody was asked: it would have nothing to account for.
 
         Args:
             reply: What came; of one that was interrupted, nothing is remarked.
@@ -95,7 +107,7 @@ class TerminalDisplay:
             sys.stdout.flush()
         remarks = [] if self._footer and isinstance(reply.failure, CallInterrupted) else reply.remarks()
         lines = [printable(remark) for remark in remarks]
-        if self._footer:
+        if self._footer and not was_unsent(reply):
             lines.append(dimmed(printable(f"[{reply.summary()}]"), sys.stderr))
         sys.stderr.write("".join(f"{line}\n" for line in lines))
         sys.stderr.flush()
@@ -115,7 +127,7 @@ class TerminalDisplay:
 
     def _show_note(self, text: str) -> None:
         # A note that fills the last column would go on in a second row, which `\r` does not reach.
-        row = fitted(text, _columns() - 1)
+        row = fitted(text, width_of(sys.stderr) - 1)
         if row == self._row:
             return
         self._erase()
@@ -142,6 +154,16 @@ class TerminalDisplay:
         self._written_at_s[shape] = now_s
         sys.stderr.write(f"{text}\n")
         sys.stderr.flush()
+
+
+def was_unsent(reply: Reply) -> bool:
+    """Whether a call failed before anybody was asked: there is nothing to account for."""
+    failure = reply.failure
+    if failure is None or isinstance(failure, CallInterrupted):
+        return False
+    if reply.output or reply.usage is not None or len(reply.attempts) > 1:
+        return False
+    return not reply.provider or exits.exit_code(failure) in {exits.MISCONFIGURED, exits.REFUSED}
 
 
 def printable(text: str) -> str:
@@ -174,10 +196,10 @@ def _columns_of_character(character: str) -> int:
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1
 
 
-def _columns() -> int:
-    """The width of the terminal that notes go to; standard output may be a file, of which `shutil` knows no width."""
+def width_of(stream: TextIO) -> int:
+    """The columns of the terminal that a stream goes to; `shutil` knows of standard output alone, perhaps a file."""
     try:
-        columns = os.get_terminal_size(sys.stderr.fileno()).columns
+        columns = os.get_terminal_size(stream.fileno()).columns
     except (OSError, ValueError, AttributeError):  # no descriptor, a closed one, or an object in its place
         columns = 0
     return columns or shutil.get_terminal_size().columns

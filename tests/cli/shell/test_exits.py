@@ -29,6 +29,7 @@ CODES = {
     errors.SchemaError: 1,
     errors.ProviderError: 1,
     errors.ToolError: 1,
+    errors.ToolNotReady: 3,
     errors.CallInterrupted: 1,
 }
 

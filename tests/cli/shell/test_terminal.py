@@ -13,9 +13,19 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from ccw_magics.calls.reply import Reply
-from ccw_magics.cli.shell.terminal import REPEAT_S, TerminalDisplay, columns_of, fitted
-from ccw_magics.errors import CallInterrupted
+from ccw_magics.backends.base import Usage
+from ccw_magics.backends.tool_commands import TOOLS, executable
+from ccw_magics.calls.reply import Attempt, Reply
+from ccw_magics.cli.shell.terminal import REMARK_S, REPEAT_S, TerminalDisplay, columns_of, fitted
+from ccw_magics.errors import (
+    BudgetExceeded,
+    CallInterrupted,
+    CcwError,
+    EndpointNotFound,
+    ProviderError,
+    SecretMissing,
+    ToolError,
+)
 
 REPLY = Reply(success=True, output="Hi", endpoint="e", model="m")
 COLUMNS = 20
@@ -148,7 +158,7 @@ def test_silence_is_told_in_seconds_and_leaves_nothing(terminal: Terminal) -> No
         view.add("stderr", "thinking…")
         after(0.6)
         view.add("stderr", "reading 5 of 9 tokens")
-        after(4)
+        after(REMARK_S - 1)
         view.add("stdout", "one")
         after(4)
         view.add("stdout", "\n")
@@ -165,6 +175,22 @@ def test_silence_is_told_in_seconds_and_leaves_nothing(terminal: Terminal) -> No
         "waiting for the an…",
     ]
     assert terminal.rows() == ["one", ""]
+
+
+def test_the_waiting_is_told_again_after_a_remark(terminal: Terminal) -> None:
+    now_s = 0.0
+    view = TerminalDisplay(footer=False, clock=lambda: now_s)
+    seen: dict[float, str] = {}
+    with redirect_stdout(io.StringIO()), redirect_stderr(terminal.stream), pytest.MonkeyPatch.context() as patch:
+        patch.setattr("ccw_magics.cli.shell.terminal.WAITING", "waiting…")
+        for now_s in (5.0, 12.0, 12.0 + REMARK_S - 1, 12.0 + REMARK_S, 30.0, 30.0 + REMARK_S):
+            if now_s in {12.0, 30.0}:
+                view.add("stderr", "ran a command")
+            view.tick()
+            seen[now_s] = terminal.rows()[-1]
+    assert list(seen.values()) == [
+        "waiting… 5 s", "ran a command", "ran a command", "waiting… 16 s", "ran a command", "waiting… 34 s"
+    ]  # fmt: skip
 
 
 def test_a_file_is_told_of_no_silence(capsys: pytest.CaptureFixture[str]) -> None:
@@ -200,6 +226,41 @@ def test_an_interrupt_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     said = capsys.readouterr()
     assert said.out == "one \n"
     assert said.err.count("\n") == 1
+    assert said.err.endswith(" · interrupted]\n")
+
+
+def missing_agent() -> CcwError:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", "")
+        with pytest.raises(ToolError) as raised:
+            executable(TOOLS["codex"])
+    return raised.value
+
+
+@pytest.mark.parametrize(
+    ("reply", "has_footer"),
+    [
+        pytest.param(Reply(False, failure=EndpointNotFound("no")), False, id="no endpoint"),
+        pytest.param(Reply(False, failure=CcwError("no such agent")), False, id="no agent"),
+        pytest.param(Reply(False, provider="openai", failure=SecretMissing("no")), False, id="no key"),
+        pytest.param(Reply(False, provider="openai", failure=BudgetExceeded("no")), False, id="too dear"),
+        pytest.param(Reply(False, provider="codex-cli", failure=missing_agent()), False, id="an agent not installed"),
+        pytest.param(Reply(False, provider="codex-cli", failure=ToolError("failed")), True, id="an agent that failed"),
+        pytest.param(Reply(False, provider="openai", failure=ProviderError("no")), True, id="refused by the provider"),
+        pytest.param(Reply(False, failure=CallInterrupted("interrupted")), True, id="interrupted"),
+        pytest.param(
+            Reply(False, provider="openai", usage=Usage(1), failure=BudgetExceeded("no")), True, id="too dear a retry"
+        ),
+        pytest.param(
+            Reply(False, provider="openai", attempts=(Attempt("e"),) * 2, failure=SecretMissing("no")), True, id="two asked"
+        ),
+    ],
+)  # fmt: skip
+def test_what_was_never_sent_has_no_footer(
+    reply: Reply, capsys: pytest.CaptureFixture[str], *, has_footer: bool
+) -> None:
+    TerminalDisplay().finish(reply)
+    assert bool(capsys.readouterr().err) is has_footer
 
 
 @pytest.mark.parametrize(
