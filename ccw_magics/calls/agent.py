@@ -91,8 +91,8 @@ def require_mode(request: Request) -> None:
 def prepare_agent(chosen: Route, request: Request, root: Path, secrets: tuple[Secret, ...]) -> PreparedAgent:
     """The call to an agent: the prompt as typed, and before it what its references stand for.
 
-    The files' text stays away: an agent looks into them where it needs to, and gemini and qwen would follow every `@`
-    in it as if the user had typed that.
+    The files' text stays away: an agent looks into them where it needs to, and sends all that it was told once more
+    with each of its steps.
 
     Args:
         chosen: Who is asked.
@@ -135,7 +135,6 @@ def _listings(matches: Mapping[str, Match], root: Path, directory: Path) -> Iter
 
 
 def _lines(reference: str, paths: tuple[str, ...], root: Path, directory: Path) -> Iterator[str]:
-    # Without its `@`, which gemini and qwen would follow a second time.
     yield f"{reference.removeprefix('@')}:"
     for path in paths[:LISTED_MAX]:
         yield f"  {Path(os.path.relpath(root / path, directory)).as_posix()}"
