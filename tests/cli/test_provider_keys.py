@@ -119,9 +119,9 @@ def test_list(say: Say, store: ConfigStore) -> None:
     rows = [line.split() for line in say("provider key list p")[1].splitlines()]
     assert rows == [
         ["id", "label", "key", "weight", "enabled"],
-        ["apiKey", "${A}", "1", "True"],
-        ["one", "sk-…def", "1", "True"],
-        ["key-1", "Team", "sk-…def", "1", "False"],
+        ["apiKey", "${A}", "1", "yes"],
+        ["one", "sk-…def", "1", "yes"],
+        ["key-1", "Team", "sk-…def", "1", "no"],
     ]
     store.add_provider({"id": "bare", "type": "ollama"})
     assert "bare has no key yet" in say("provider key list bare")[1]
